@@ -1,0 +1,1 @@
+//! Containers made by the libcontainer crate, driven through its `ContainerArgs`.

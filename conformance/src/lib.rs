@@ -1,0 +1,2 @@
+//! Conformance cases for any OCI runtime.
+#![forbid(unsafe_code)]

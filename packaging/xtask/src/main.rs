@@ -1,0 +1,3 @@
+//! Development tasks: gates, benchmarks, virtual machine.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `nexcage` program.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! Lifecycle, state store and process handling of containers.
+#![forbid(unsafe_code)]

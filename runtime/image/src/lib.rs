@@ -1,0 +1,2 @@
+//! A temporary bundle from a root filesystem directory or an OCI image.
+#![forbid(unsafe_code)]

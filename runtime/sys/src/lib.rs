@@ -1,0 +1,1 @@
+//! Kernel calls behind safe typed functions: the one fence of this workspace where `unsafe` is at home.
