@@ -1,0 +1,203 @@
+//! What libcontainer leaves out, done in the container's namespaces while init waits to be started.
+//!
+//! A forked child enters the namespaces, changes its root to init's, and works there; no program of the container runs
+//! yet. Paths are resolved inside the container's root.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nexcage_backend::Error;
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::{chdir, chroot, fchdir, sethostname};
+
+use crate::copy_up::copy_up;
+
+/// One thing to mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mend {
+    /// The host name of a joined UTS namespace.
+    Hostname(String),
+    /// The NIS domain name of a joined UTS namespace.
+    Domainname(String),
+    /// A mount's propagation.
+    Propagation {
+        /// Path in the container.
+        destination: PathBuf,
+        /// What to set.
+        propagation: Propagation,
+    },
+    /// A tmpfs that starts with what its mount point held (`tmpcopyup`).
+    CopyUp(PathBuf),
+    /// A symbolic link.
+    Link {
+        /// Path in the container.
+        path: PathBuf,
+        /// Its target.
+        to: PathBuf,
+    },
+    /// A mount that becomes read-only after it was filled.
+    ReadOnly(PathBuf),
+}
+
+/// A propagation setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Propagation {
+    pub(crate) kind: PropagationType,
+    pub(crate) recursive: bool,
+}
+
+/// `MS_SHARED` and its kin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PropagationType {
+    Shared,
+    Slave,
+    Private,
+    Unbindable,
+}
+
+impl PropagationType {
+    /// Parses the name of a mount option.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "shared" => Some(Self::Shared),
+            "slave" => Some(Self::Slave),
+            "private" => Some(Self::Private),
+            "unbindable" => Some(Self::Unbindable),
+            _ => None,
+        }
+    }
+
+    const fn flag(self) -> MsFlags {
+        match self {
+            Self::Shared => MsFlags::MS_SHARED,
+            Self::Slave => MsFlags::MS_SLAVE,
+            Self::Private => MsFlags::MS_PRIVATE,
+            Self::Unbindable => MsFlags::MS_UNBINDABLE,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum MendError {
+    #[error("open {0:?}")]
+    Open(PathBuf, #[source] io::Error),
+    #[error("enter the container's {0} namespace")]
+    Enter(&'static str, #[source] Errno),
+    #[error("change root to the container's")]
+    Root(#[source] Errno),
+    #[error("{what} {path:?}")]
+    Apply {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+/// Mends the container whose init is `pid`.
+///
+/// * `rootless`: the user namespace is entered first, for the powers over the others.
+pub(crate) fn mend(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), Error> {
+    if mends.is_empty() {
+        return Ok(());
+    }
+    let outcome =
+        nexcage_sys::fork::run_in_child(|| apply_all(pid, mends, rootless).map_err(|e| crate::report::chain(&e)));
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(text)) => Err(Error::Init(text)),
+        Err(source) => Err(Error::Launch {
+            step: "fork into the container's namespaces",
+            source,
+        }),
+    }
+}
+
+fn apply_all(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), MendError> {
+    enter(pid, mends, rootless)?;
+    mends.iter().try_for_each(apply)
+}
+
+fn enter(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), MendError> {
+    let open = |name: &str| {
+        let path = PathBuf::from(format!("/proc/{pid}/{name}"));
+        File::open(&path).map_err(|e| MendError::Open(path, e))
+    };
+    let names_host = mends
+        .iter()
+        .any(|m| matches!(m, Mend::Hostname(_) | Mend::Domainname(_)));
+    let user = if rootless { Some(open("ns/user")?) } else { None };
+    let uts = if names_host { Some(open("ns/uts")?) } else { None };
+    let (mnt, root) = (open("ns/mnt")?, open("root")?);
+    let join = |ns: &File, flag, name| setns(ns.as_fd(), flag).map_err(|e| MendError::Enter(name, e));
+    if let Some(user) = user {
+        join(&user, CloneFlags::CLONE_NEWUSER, "user")?;
+    }
+    if let Some(uts) = uts {
+        join(&uts, CloneFlags::CLONE_NEWUTS, "uts")?;
+    }
+    join(&mnt, CloneFlags::CLONE_NEWNS, "mount")?;
+    fchdir(std::os::fd::AsRawFd::as_raw_fd(&root)).map_err(MendError::Root)?;
+    chroot(".").map_err(MendError::Root)?;
+    chdir("/").map_err(MendError::Root)
+}
+
+fn apply(mend: &Mend) -> Result<(), MendError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| MendError::Apply { what, path, source }
+    };
+    match mend {
+        Mend::Hostname(name) => sethostname(name)
+            .map_err(io::Error::from)
+            .map_err(failed("set host name", Path::new(name))),
+        Mend::Domainname(name) => {
+            nexcage_sys::process::set_domainname(name).map_err(failed("set domain name", Path::new(name)))
+        }
+        Mend::Propagation {
+            destination,
+            propagation,
+        } => set_propagation(destination, *propagation).map_err(failed("set propagation of mount", destination)),
+        Mend::CopyUp(path) => copy_up(path).map_err(failed("copy up the content under tmpfs", path)),
+        Mend::Link { path, to } => symlink(to, path).map_err(failed("link", path)),
+        Mend::ReadOnly(path) => make_read_only(path).map_err(failed("remount read-only", path)),
+    }
+}
+
+const NONE: Option<&Path> = None;
+
+fn set_propagation(path: &Path, propagation: Propagation) -> io::Result<()> {
+    let recursive = if propagation.recursive {
+        MsFlags::MS_REC
+    } else {
+        MsFlags::empty()
+    };
+    Ok(mount(NONE, path, NONE, propagation.kind.flag() | recursive, NONE)?)
+}
+
+fn make_read_only(path: &Path) -> io::Result<()> {
+    let keep = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Ok(mount(
+        NONE,
+        path,
+        NONE,
+        MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | keep,
+        NONE,
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn propagation_names_are_the_mount_options() {
+        assert_eq!(PropagationType::parse("shared"), Some(PropagationType::Shared));
+        assert_eq!(PropagationType::parse("rshared"), None);
+        assert_eq!(PropagationType::parse("ro"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The namespaces of a running container, for exec.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType as Type, Spec};
+
+/// Open namespaces of a container's init.
+///
+/// They are named to libcontainer by descriptor: the process of an id can be another one by the time a path is opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    files: Vec<(Type, File)>,
+}
+
+/// Opens the namespaces of process `pid` that the config gives the container, or that it joined.
+pub(crate) fn open(pid: i32, spec: &Spec) -> io::Result<Opened> {
+    let configured = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    let mut files = Vec::new();
+    for namespace in configured.into_iter().flatten() {
+        let path = format!("/proc/{pid}/ns/{}", file_name(namespace.typ()));
+        match File::open(path) {
+            Ok(file) => files.push((namespace.typ(), file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && namespace.typ() == Type::Time => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(Opened { files })
+}
+
+impl Opened {
+    /// The namespaces as a config names them; valid in processes that inherit the descriptors.
+    pub(crate) fn as_config(&self) -> Result<Vec<LinuxNamespace>, oci_spec::OciSpecError> {
+        self.files
+            .iter()
+            .map(|(typ, file)| {
+                let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                LinuxNamespaceBuilder::default().typ(*typ).path(path).build()
+            })
+            .collect()
+    }
+
+    /// The descriptors to keep open across the fork.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = i32> + '_ {
+        self.files.iter().map(|(_, file)| file.as_raw_fd())
+    }
+}
+
+const fn file_name(typ: Type) -> &'static str {
+    match typ {
+        Type::Mount => "mnt",
+        Type::Cgroup => "cgroup",
+        Type::Uts => "uts",
+        Type::Ipc => "ipc",
+        Type::User => "user",
+        Type::Pid => "pid",
+        Type::Network => "net",
+        Type::Time => "time",
+    }
+}

@@ -1,0 +1,211 @@
+//! The config as libcontainer understands it.
+//!
+//! Pure. What libcontainer would get wrong is taken out of the config here, and either was done before, or is mended
+//! afterwards in the container's namespaces (see [`crate::mend`]):
+//!
+//! * `resources`: limits are the cgroup crate's work;
+//! * `noNewPrivileges: false`: libcontainer takes it for true when it orders seccomp;
+//! * empty namespace paths: opened as files;
+//! * mounts without a source, mount options that are not the kernel's, and the v1 `cgroup` mount, which libcontainer
+//!   always mounts writable;
+//! * OCI hooks: see [`crate::relay`];
+//! * `HOME` and `PATH`: libcontainer would ask the node's user database, and insists on a search path.
+
+use std::path::{Path, PathBuf};
+
+use nexcage_cgroups::{Cgroup, Layout};
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount, MountBuilder, Process, Spec};
+
+use crate::mend::Mend;
+
+/// A config for libcontainer and what is to be mended after it ran.
+#[derive(Debug)]
+pub(crate) struct Normalised {
+    pub(crate) spec: Spec,
+    pub(crate) mends: Vec<Mend>,
+}
+
+/// Normalises the config of a new container.
+pub(crate) fn for_create(spec: &Spec, cgroup: &Cgroup) -> Result<Normalised, OciSpecError> {
+    let mut out = spec.clone();
+    let mut mends = Vec::new();
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    normalise_linux(&mut linux);
+    normalise_hostname(&mut out, &linux, &mut mends);
+    let mounts = spec.mounts().clone().unwrap_or_default();
+    out.set_mounts(Some(normalise_mounts(mounts, cgroup, &mut mends)?));
+    out.set_linux(Some(linux));
+    normalise_process(&mut out);
+    Ok(Normalised { spec: out, mends })
+}
+
+/// Normalises the config of an exec: the process is the one to run, the namespaces are those of the container.
+pub(crate) fn for_exec(spec: &Spec, namespaces: Vec<oci_spec::runtime::LinuxNamespace>) -> Spec {
+    let mut out = spec.clone();
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    normalise_linux(&mut linux);
+    linux.set_namespaces(Some(namespaces));
+    linux
+        .set_net_devices(None)
+        .set_uid_mappings(None)
+        .set_gid_mappings(None)
+        .set_time_offsets(None);
+    out.set_linux(Some(linux)).set_hooks(None);
+    normalise_process(&mut out);
+    out
+}
+
+fn normalise_linux(linux: &mut Linux) {
+    linux.set_resources(None).set_cgroups_path(None);
+    let namespaces = linux
+        .namespaces()
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|mut ns| {
+            if ns.path().as_ref().is_some_and(|p| p.as_os_str().is_empty()) {
+                ns.set_path(None);
+            }
+            ns
+        });
+    let namespaces = namespaces.collect();
+    linux.set_namespaces(Some(namespaces));
+}
+
+fn normalise_process(spec: &mut Spec) {
+    let Some(process) = spec.process_mut() else { return };
+    if process.no_new_privileges() == Some(false) {
+        process.set_no_new_privileges(None);
+    }
+    process.set_env(Some(placeholder_env(process)));
+    // Written by the launcher before it forks, in the runtime's privileges.
+    process.set_oom_score_adj(None);
+}
+
+/// Names that libcontainer insists on. The executor builds the real environment from the original config.
+fn placeholder_env(process: &Process) -> Vec<String> {
+    let mut env = process.env().clone().unwrap_or_default();
+    if !env
+        .iter()
+        .any(|e| e.strip_prefix("HOME=").is_some_and(|h| !h.is_empty()))
+    {
+        env.retain(|e| !e.starts_with("HOME="));
+        env.push("HOME=/".to_owned());
+    }
+    env
+}
+
+/// libcontainer sets the host name of a new UTS namespace only.
+fn normalise_hostname(spec: &mut Spec, linux: &Linux, mends: &mut Vec<Mend>) {
+    let joined = linux
+        .namespaces()
+        .iter()
+        .flatten()
+        .any(|ns| ns.typ() == LinuxNamespaceType::Uts && ns.path().is_some());
+    if !joined {
+        return;
+    }
+    if let Some(name) = spec.hostname().clone().filter(|n| !n.is_empty()) {
+        mends.push(Mend::Hostname(name));
+    }
+    if let Some(name) = spec.domainname().clone().filter(|n| !n.is_empty()) {
+        mends.push(Mend::Domainname(name));
+    }
+}
+
+fn normalise_mounts(mounts: Vec<Mount>, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Result<Vec<Mount>, OciSpecError> {
+    let mut out = Vec::with_capacity(mounts.len());
+    for mount in mounts {
+        if mount.typ().as_deref() == Some("cgroup") && cgroup.layout() != Layout::Unified {
+            out.extend(cgroup_v1_view(&mount, cgroup, mends)?);
+        } else {
+            out.push(normalise_mount(mount, mends));
+        }
+    }
+    Ok(out)
+}
+
+fn normalise_mount(mut mount: Mount, mends: &mut Vec<Mend>) -> Mount {
+    if mount.source().is_none() {
+        let source = mount.typ().clone().unwrap_or_else(|| "none".to_owned());
+        mount.set_source(Some(PathBuf::from(source)));
+    }
+    let (ours, theirs): (Vec<_>, Vec<_>) = mount
+        .options()
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .partition(|o| is_ours(o));
+    let destination = mount.destination().clone();
+    for option in ours {
+        if option == "tmpcopyup" {
+            mends.push(Mend::CopyUp(destination.clone()));
+        } else if let Some(propagation) = propagation(&option) {
+            mends.push(Mend::Propagation {
+                destination: destination.clone(),
+                propagation,
+            });
+        }
+    }
+    mount.set_options(Some(theirs));
+    mount
+}
+
+fn is_ours(option: &str) -> bool {
+    option == "tmpcopyup" || propagation(option).is_some()
+}
+
+/// Propagation of a mount, as options name it; the second is whether submounts follow.
+fn propagation(option: &str) -> Option<crate::mend::Propagation> {
+    use crate::mend::{Propagation, PropagationType as Type};
+    let (name, recursive) = match option.strip_prefix('r') {
+        Some(rest) if Type::parse(rest).is_some() => (rest, true),
+        _ => (option, false),
+    };
+    Type::parse(name).map(|kind| Propagation { kind, recursive })
+}
+
+/// The container's view of the v1 hierarchies: a tmpfs with one bind mount of the container's own cgroup each.
+fn cgroup_v1_view(mount: &Mount, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Result<Vec<Mount>, OciSpecError> {
+    let destination = mount.destination();
+    let read_only = mount.options().iter().flatten().any(|o| o == "ro");
+    let options = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let tmpfs = MountBuilder::default()
+        .destination(destination)
+        .typ("tmpfs")
+        .source("tmpfs")
+        .options(options(&["noexec", "nosuid", "nodev", "mode=755"]))
+        .build()?;
+    let mut out = vec![tmpfs];
+    for view in cgroup.views() {
+        let mut list = options(&["bind", "noexec", "nosuid", "nodev"]);
+        if read_only {
+            list.push("ro".to_owned());
+        }
+        let bind = MountBuilder::default()
+            .destination(destination.join(&view.name))
+            .typ("bind")
+            .source(&view.path)
+            .options(list)
+            .build()?;
+        out.push(bind);
+        for alias in view.aliases {
+            mends.push(Mend::Link {
+                path: destination.join(alias),
+                to: PathBuf::from(&view.name),
+            });
+        }
+    }
+    if read_only {
+        mends.push(Mend::ReadOnly(destination.clone()));
+    }
+    Ok(out)
+}
+
+/// The path of the root filesystem as libcontainer reads it from the config.
+pub(crate) fn set_rootfs(spec: &mut Spec, rootfs: &Path) {
+    if let Some(root) = spec.root_mut() {
+        root.set_path(rootfs.to_owned());
+    }
+}

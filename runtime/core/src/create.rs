@@ -1,0 +1,288 @@
+//! `create`: a planned, undoable sequence of steps around the backend.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use nexcage_backend::{Console, Create, KeyringUse, Process, RootChange, Supervisor};
+use nexcage_cgroups::{Cgroup, Creation as CgroupCreation, Driver, Naming, Stage};
+use nexcage_oci::bundle::Bundle;
+use nexcage_oci::hooks::{self, HookOptions, HookStage};
+use nexcage_oci::{ContainerId, Status};
+use nexcage_sys::procfs::ProcessIdentity;
+use nexcage_sys::signals::Signal;
+use oci_spec::runtime::{Hooks, LinuxNamespaceType, Spec};
+
+use crate::error::Error;
+use crate::record::Record;
+use crate::runtime::Runtime;
+use crate::store::Locked;
+use crate::support;
+
+/// How a container is created, besides its config.
+#[derive(Debug)]
+pub struct CreateOptions<'a> {
+    /// Who names and makes cgroups.
+    pub driver: Driver,
+    /// Connected console socket; `None` when the container inherits the caller's descriptors.
+    pub console: Option<BorrowedFd<'a>>,
+    /// Descriptors above 2 to hand on.
+    pub preserve_fds: u32,
+    /// How the root changes.
+    pub root_change: RootChange,
+    /// The session keyring.
+    pub keyring: KeyringUse,
+    /// File that gets init's pid once the container is created.
+    pub pid_file: Option<PathBuf>,
+    /// Socket that gets init's pidfd once the container is created.
+    pub pidfd_socket: Option<PathBuf>,
+}
+
+/// A container that is being created; dropping it undoes what was made.
+struct Creation {
+    locked: Option<Locked>,
+    cgroup: Option<(Cgroup, CgroupCreation)>,
+    pid_file: Option<PathBuf>,
+}
+
+impl Runtime {
+    /// Creates a container from a loaded bundle.
+    ///
+    /// Returns its init, a child of this process that waits for [`Runtime::start`]. On error nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], naming the step.
+    pub fn create(&self, id: &str, bundle: &Bundle, options: &CreateOptions<'_>) -> Result<Process, Error> {
+        let id = ContainerId::parse(id)?;
+        support::check(&bundle.spec, self.backend.as_ref())?;
+        let cgroup = self.plan_cgroup(&id, &bundle.spec, options.driver)?;
+        let locked = self.store.claim(&id)?;
+        let mut record = self.record(id, bundle, cgroup)?;
+        let mut creation = Creation {
+            locked: Some(locked),
+            cgroup: None,
+            pid_file: None,
+        };
+        let outcome = self.build(&mut record, bundle, options, &mut creation);
+        match outcome {
+            Ok(process) => {
+                creation.keep();
+                Ok(process)
+            }
+            Err(error) => Err(creation.undo(error)),
+        }
+    }
+
+    fn plan_cgroup(&self, id: &ContainerId, spec: &Spec, driver: Driver) -> Result<Cgroup, Error> {
+        let linux = spec.linux().as_ref();
+        let path = linux
+            .and_then(|l| l.cgroups_path().as_ref())
+            .map(|p| p.to_string_lossy().into_owned());
+        let annotations = spec.annotations().clone().unwrap_or_default();
+        let naming = Naming {
+            id: id.as_ref(),
+            cgroups_path: path.as_deref(),
+            driver,
+            rootless: self.rootless,
+            annotations: &annotations,
+        };
+        let cgroup = Cgroup::plan(&naming).map_err(Error::cgroup("plan cgroup"))?;
+        if let Some(resources) = linux.and_then(|l| l.resources().as_ref()) {
+            cgroup.check(resources).map_err(Error::cgroup("check resources"))?;
+        }
+        Ok(cgroup)
+    }
+
+    fn record(&self, id: ContainerId, bundle: &Bundle, cgroup: Cgroup) -> Result<Record, Error> {
+        let creator = ProcessIdentity::of_self().map_err(|source| Error::File {
+            step: "read own process status",
+            path: PathBuf::from("/proc/self/stat"),
+            source,
+        })?;
+        let namespaces = bundle.spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+        let own_pid_namespace = namespaces.into_iter().flatten().any(|ns| {
+            ns.typ() == LinuxNamespaceType::Pid && ns.path().as_ref().is_none_or(|p| p.as_os_str().is_empty())
+        });
+        Ok(Record {
+            record_version: Record::VERSION,
+            oci_version: bundle.spec.version().clone(),
+            id,
+            status: Status::Creating,
+            init: None,
+            creator,
+            bundle: bundle.path.clone(),
+            rootfs: bundle.rootfs.clone(),
+            created: humantime::format_rfc3339_nanos(std::time::SystemTime::now()).to_string(),
+            owner: nexcage_sys::userns::euid(),
+            annotations: bundle
+                .spec
+                .annotations()
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+            cgroup,
+            backend: self.backend.name().to_owned(),
+            own_pid_namespace,
+            rootless: self.rootless,
+        })
+    }
+
+    fn build(
+        &self,
+        record: &mut Record,
+        bundle: &Bundle,
+        options: &CreateOptions<'_>,
+        creation: &mut Creation,
+    ) -> Result<Process, Error> {
+        let Some(locked) = &creation.locked else {
+            return Err(Error::Status("creation has no directory".to_owned()));
+        };
+        locked.save(record)?;
+        locked.save_config(&bundle.config_raw)?;
+        let cgroup = record.cgroup.clone();
+        creation.cgroup = Some((cgroup.clone(), cgroup.create().map_err(Error::cgroup("create cgroup"))?));
+        // Also without limits: the rules for devices have a default.
+        let resources = bundle
+            .spec
+            .linux()
+            .as_ref()
+            .and_then(|l| l.resources().clone())
+            .unwrap_or_default();
+        cgroup
+            .apply(&resources, Stage::BeforeInit)
+            .map_err(Error::cgroup("apply limits"))?;
+        creation.pid_file.clone_from(&options.pid_file);
+        let state = record.oci_state(Status::Creating);
+        let id = record.id.clone();
+        let request = Create {
+            id: &id,
+            dir: &locked.dir,
+            rootfs: &bundle.rootfs,
+            spec: &bundle.spec,
+            state: &state,
+            cgroup: &cgroup,
+            console: options.console.map_or(Console::Inherit, Console::Socket),
+            preserve_fds: options.preserve_fds,
+            root_change: options.root_change,
+            keyring: options.keyring,
+            rootless: self.rootless,
+        };
+        let hooks = bundle.spec.hooks().as_ref();
+        let mut core = Core {
+            record,
+            locked,
+            options,
+            hooks,
+            bundle: &bundle.path,
+            began: false,
+        };
+        let made = self.backend.create(&request, &mut core);
+        let began = core.began;
+        made.map_err(|error| {
+            if began {
+                run_poststop(hooks, core.record, &bundle.path);
+            }
+            Error::Start(error)
+        })
+    }
+}
+
+impl Creation {
+    fn keep(mut self) {
+        self.cgroup = None;
+        self.pid_file = None;
+        self.locked = None;
+    }
+
+    /// Undoes every step; what cannot be undone is appended to the error.
+    fn undo(mut self, error: Error) -> Error {
+        let mut left = Vec::new();
+        if let Some(path) = self.pid_file.take() {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => left.push(format!("remove {path:?}: {e}")),
+                _ => {}
+            }
+        }
+        if let Some((cgroup, created)) = self.cgroup.take() {
+            left.extend(
+                cgroup
+                    .signal_all(Signal::KILL)
+                    .err()
+                    .map(|e| format!("end processes: {e}")),
+            );
+            left.extend(cgroup.remove().err().map(|e| format!("remove cgroup: {e}")));
+            created.undo();
+        }
+        if let Some(locked) = self.locked.take() {
+            left.extend(locked.remove().err().map(|e| format!("remove state: {e}")));
+        }
+        for what in left {
+            tracing::warn!(%what, "undo of a failed create is incomplete");
+        }
+        error
+    }
+}
+
+/// The core's part in the creation.
+struct Core<'a> {
+    record: &'a mut Record,
+    locked: &'a Locked,
+    options: &'a CreateOptions<'a>,
+    hooks: Option<&'a Hooks>,
+    bundle: &'a Path,
+    began: bool,
+}
+
+impl Core<'_> {
+    fn publish(&mut self, process: &Process) -> Result<(), Error> {
+        self.record.init = Some(ProcessIdentity::of(process.pid).map_err(|source| Error::File {
+            step: "read process status",
+            path: PathBuf::from(format!("/proc/{}/stat", process.pid)),
+            source,
+        })?);
+        self.record.status = Status::Created;
+        self.locked.save(self.record)?;
+        if let Some(path) = &self.options.pidfd_socket {
+            crate::pidfile::send_pidfd(path, &process.pidfd).map_err(Error::PidfdSocket)?;
+        }
+        if let Some(path) = &self.options.pid_file {
+            crate::pidfile::write(path, process.pid).map_err(Error::PidFile)?;
+        }
+        Ok(())
+    }
+}
+
+impl Supervisor for Core<'_> {
+    fn runtime_hooks(&mut self, pid: i32) -> Result<(), String> {
+        self.began = true;
+        let Some(hooks) = self.hooks else { return Ok(()) };
+        let mut state = self.record.oci_state(Status::Creating);
+        state.pid = pid;
+        let options = HookOptions {
+            cwd: Some(self.bundle),
+            ..HookOptions::default()
+        };
+        for stage in [HookStage::Prestart, HookStage::CreateRuntime] {
+            hooks::run(stage, stage.select(hooks), &state, &options).map_err(|e| crate::hooks_text(&e))?;
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, process: &Process) -> Result<(), String> {
+        self.publish(process).map_err(|e| crate::chain(&e))
+    }
+}
+
+/// Runs the poststop hooks of a container that is gone; failures are warnings, and the rest still run.
+pub(crate) fn run_poststop(hooks: Option<&Hooks>, record: &Record, bundle: &Path) {
+    let Some(hooks) = hooks else { return };
+    let state = record.oci_state(Status::Stopped);
+    let options = HookOptions {
+        cwd: Some(bundle),
+        ..HookOptions::default()
+    };
+    for error in hooks::run_all(HookStage::Poststop, HookStage::Poststop.select(hooks), &state, &options) {
+        tracing::warn!(container = %record.id, error = %crate::chain(&error), "poststop hook failed");
+    }
+}

@@ -1,0 +1,57 @@
+//! `start`: the configured program runs, then the poststart hooks.
+
+use nexcage_oci::Status;
+use nexcage_oci::hooks::{self, HookOptions, HookStage};
+
+use crate::error::Error;
+use crate::lifecycle::Operation;
+use crate::runtime::{Held, Runtime};
+
+impl Runtime {
+    /// Starts a created container.
+    ///
+    /// Returns once its program runs and the poststart hooks are done. When the program cannot run, or a startContainer
+    /// or poststart hook fails, the container is stopped and destroyed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Status`] when it is not `created`; [`Error::Start`], [`Error::Hook`].
+    pub fn start(&self, id: &str) -> Result<(), Error> {
+        let mut held = self.hold(id, Operation::Start)?;
+        let outcome = self.run_program(&mut held).and_then(|()| self.poststart(&held));
+        if outcome.is_err() {
+            self.destroy_after_failure(held);
+        }
+        outcome
+    }
+
+    fn run_program(&self, held: &mut Held) -> Result<(), Error> {
+        self.backend.start(&held.container()).map_err(Error::Start)?;
+        held.record.status = Status::Running;
+        Ok(held.locked.save(&held.record)?)
+    }
+
+    fn poststart(&self, held: &Held) -> Result<(), Error> {
+        let spec = self.config_of(&held.record.id)?;
+        let Some(hooks) = spec.hooks() else { return Ok(()) };
+        let state = held.record.oci_state(Status::Running);
+        let options = HookOptions {
+            cwd: Some(&held.record.bundle),
+            ..HookOptions::default()
+        };
+        hooks::run(
+            HookStage::Poststart,
+            HookStage::Poststart.select(hooks),
+            &state,
+            &options,
+        )
+        .map_err(|e| Error::Hook(crate::hooks_text(&e)))
+    }
+
+    fn destroy_after_failure(&self, held: Held) {
+        let id = held.record.id.clone();
+        if let Err(error) = self.destroy(held) {
+            tracing::warn!(container = %id, error = %crate::chain(&error), "undo of a failed start is incomplete");
+        }
+    }
+}
