@@ -133,6 +133,10 @@ pub trait Supervisor {
     /// The text to report; the creation is undone.
     fn runtime_hooks(&mut self, pid: i32) -> Result<(), String>;
 
+    /// The container's own hooks, createContainer, are about to run: from now on the container has a life whose end
+    /// poststop hooks are told of.
+    fn container_hooks(&mut self);
+
     /// Init is complete and waits: the state may become `created`. When this returns an error, or the caller dies
     /// before it returns, init dies and the creation is undone.
     ///

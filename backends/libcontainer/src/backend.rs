@@ -262,7 +262,7 @@ impl Conversation for Creation<'_, '_> {
         self.supervisor.runtime_hooks(init).map_err(Error::Supervisor)
     }
 
-    fn container_hooks(&mut self, relay_pid: i32) -> ToContainer {
+    fn container_hooks(&mut self) -> ToContainer {
         let hooks = self
             .request
             .spec
@@ -273,7 +273,7 @@ impl Conversation for Creation<'_, '_> {
         let mut state = self.request.state.clone();
         let written = std::fs::read_to_string(self.request.dir.join(INIT_PID)).ok();
         state.pid = written.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
-        debug_assert!(relay_pid > 0, "credentials come with every message");
+        self.supervisor.container_hooks();
         ToContainer::Hooks(Box::new(HookOrder { hooks, state }))
     }
 
@@ -293,7 +293,7 @@ impl Conversation for ExecConversation {
         Ok(())
     }
 
-    fn container_hooks(&mut self, _relay: i32) -> ToContainer {
+    fn container_hooks(&mut self) -> ToContainer {
         ToContainer::Stop
     }
 

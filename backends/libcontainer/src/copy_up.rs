@@ -18,18 +18,41 @@ const MAX_DEPTH: usize = 1000;
 ///
 /// The calling process's root is the container's. The covered tree is reached through a copy of the root mount
 /// without its submounts, so no mount is removed for it.
-pub(crate) fn copy_up(path: &Path) -> io::Result<()> {
+///
+/// * `attributes`: whether the tmpfs gets owner, mode and times of the directory it covers.
+pub(crate) fn copy_up(path: &Path, attributes: bool) -> io::Result<()> {
+    let Some((covered, target)) = open_both(path)? else {
+        return Ok(());
+    };
+    copy_directory(covered.as_fd(), target.as_fd(), 0)?;
+    if attributes {
+        copy_attributes(&File::from(covered), &File::from(target))
+    } else {
+        Ok(())
+    }
+}
+
+/// Gives the tmpfs mounted on `path` the mode of the directory it covers.
+pub(crate) fn copy_mode(path: &Path) -> io::Result<()> {
+    let Some((covered, target)) = open_both(path)? else {
+        return Ok(());
+    };
+    let mode = File::from(covered).metadata()?.mode() & 0o7777;
+    File::from(target).set_permissions(Permissions::from_mode(mode))
+}
+
+/// The directory that the mount on `path` covers, and its own root; `None` when nothing is covered.
+fn open_both(path: &Path) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let root = rustix::mount::open_tree(rustix::fs::CWD, "/", flags)?;
     let relative = path.strip_prefix("/").unwrap_or(path);
     let covered = match open_dir_in(root.as_fd(), relative) {
         Ok(dir) => dir,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         Err(e) => return Err(e),
     };
     let target = open_dir_in(rustix::fs::open("/", dir_flags(), Mode::empty())?.as_fd(), relative)?;
-    copy_directory(covered.as_fd(), target.as_fd(), 0)?;
-    copy_attributes(&File::from(covered), &File::from(target))
+    Ok(Some((covered, target)))
 }
 
 fn dir_flags() -> OFlags {

@@ -11,8 +11,9 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, Exec
 use nexcage_oci::hooks::{self, HookOptions, HookStage};
 use nexcage_oci::{OciState, Status};
 use nexcage_sys::fds;
-use nexcage_sys::process::{kill_me_with_parent, set_comm};
+use nexcage_sys::process::{end_on, kill_me_with_parent, set_comm};
 use nexcage_sys::pty::WindowSize;
+use nix::sys::signal::Signal;
 use nix::sys::stat::{SFlag, fstat, major, minor};
 use nix::unistd::{dup2, execve};
 use oci_spec::runtime::{Hook, Process, Spec};
@@ -21,6 +22,17 @@ use crate::link::{self, FromContainer, ToContainer};
 use crate::program::{self, Program};
 use crate::report::chain;
 use crate::start;
+
+/// Signals that end a program by default: a created container ends on them, as one of runc's does.
+const TERMINATING: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGALRM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
 
 /// Executes the program of a container or of an exec.
 #[derive(Clone)]
@@ -147,6 +159,10 @@ impl Runner {
 impl Executor for Runner {
     fn validate(&self, _normalised: &Spec) -> Result<(), ExecutorValidationError> {
         set_comm(c"nexcage:init");
+        if matches!(self.kind, Kind::Init(_)) {
+            // Init of a pid namespace ignores what it does not handle; the execution resets this.
+            end_on(&TERMINATING).map_err(|e| self.refuse(format!("handle signals: {e}")))?;
+        }
         let program = self.prepare().map_err(|text| self.refuse(text))?;
         *self.program.borrow_mut() = Some(program);
         Ok(())

@@ -62,7 +62,7 @@ pub(crate) trait Conversation {
     /// libcontainer reached the prestart and createRuntime hooks.
     fn runtime_hooks(&mut self, init: i32) -> Result<(), Error>;
     /// The relay asks for createContainer hooks.
-    fn container_hooks(&mut self, relay: i32) -> ToContainer;
+    fn container_hooks(&mut self) -> ToContainer;
     /// Init is complete.
     fn ready(&mut self, init: Process) -> Result<(), Error>;
 }
@@ -176,7 +176,7 @@ impl Dialogue<'_> {
                     .and_then(|init| self.conversation.runtime_hooks(init));
                 Some(self.go_or_stop(outcome))
             }
-            FromContainer::ContainerHooks => Some(self.conversation.container_hooks(sender)),
+            FromContainer::ContainerHooks => Some(self.conversation.container_hooks()),
             FromContainer::ContainerHooksDone(outcome) => Some(self.go_or_stop(outcome.map_err(Error::Init))),
             FromContainer::Ready => {
                 let outcome = self.commit(sender);

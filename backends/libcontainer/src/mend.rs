@@ -15,7 +15,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{chdir, chroot, fchdir, sethostname};
 
-use crate::copy_up::copy_up;
+use crate::copy_up::{copy_mode, copy_up};
 
 /// One thing to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,14 @@ pub(crate) enum Mend {
         propagation: Propagation,
     },
     /// A tmpfs that starts with what its mount point held (`tmpcopyup`).
-    CopyUp(PathBuf),
+    CopyUp {
+        /// Its mount point.
+        path: PathBuf,
+        /// The mount has a mode of its own.
+        sets_mode: bool,
+    },
+    /// A tmpfs without a mode of its own: it gets that of the directory it covers.
+    CoveredMode(PathBuf),
     /// A symbolic link.
     Link {
         /// Path in the container.
@@ -162,7 +169,10 @@ fn apply(mend: &Mend) -> Result<(), MendError> {
             destination,
             propagation,
         } => set_propagation(destination, *propagation).map_err(failed("set propagation of mount", destination)),
-        Mend::CopyUp(path) => copy_up(path).map_err(failed("copy up the content under tmpfs", path)),
+        Mend::CopyUp { path, sets_mode } => {
+            copy_up(path, !sets_mode).map_err(failed("copy up the content under tmpfs", path))
+        }
+        Mend::CoveredMode(path) => copy_mode(path).map_err(failed("copy the mode of the directory under tmpfs", path)),
         Mend::Link { path, to } => symlink(to, path).map_err(failed("link", path)),
         Mend::ReadOnly(path) => make_read_only(path).map_err(failed("remount read-only", path)),
     }

@@ -58,6 +58,15 @@ pub(crate) fn for_exec(spec: &Spec, namespaces: Vec<oci_spec::runtime::LinuxName
 
 fn normalise_linux(linux: &mut Linux) {
     linux.set_resources(None).set_cgroups_path(None);
+    // libcontainer knows the names without the `r`, and is recursive all the same.
+    if let Some(name) = linux
+        .rootfs_propagation()
+        .as_deref()
+        .and_then(|p| p.strip_prefix('r'))
+        .map(str::to_owned)
+    {
+        linux.set_rootfs_propagation(Some(name));
+    }
     let namespaces = linux
         .namespaces()
         .clone()
@@ -138,9 +147,17 @@ fn normalise_mount(mut mount: Mount, mends: &mut Vec<Mend>) -> Mount {
         .into_iter()
         .partition(|o| is_ours(o));
     let destination = mount.destination().clone();
+    let sets_mode = theirs.iter().any(|o| o.starts_with("mode="));
+    let copies_up = ours.iter().any(|o| o == "tmpcopyup");
+    if mount.typ().as_deref() == Some("tmpfs") && !sets_mode && !copies_up {
+        mends.push(Mend::CoveredMode(destination.clone()));
+    }
     for option in ours {
         if option == "tmpcopyup" {
-            mends.push(Mend::CopyUp(destination.clone()));
+            mends.push(Mend::CopyUp {
+                path: destination.clone(),
+                sets_mode,
+            });
         } else if let Some(propagation) = propagation(&option) {
             mends.push(Mend::Propagation {
                 destination: destination.clone(),

@@ -269,6 +269,10 @@ impl Supervisor for Core<'_> {
         Ok(())
     }
 
+    fn container_hooks(&mut self) {
+        self.began = true;
+    }
+
     fn ready(&mut self, process: &Process) -> Result<(), String> {
         self.publish(process).map_err(|e| crate::chain(&e))
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use libseccomp::ScmpVersion;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::report;
 
@@ -118,9 +118,13 @@ pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
 }
 
 fn document() -> Value {
-    let mut annotations = json!({ "io.nexcage.version": env!("CARGO_PKG_VERSION") });
+    let mut annotations = Map::new();
+    annotations.insert("io.nexcage.version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
     if let Ok(version) = ScmpVersion::current() {
-        annotations["io.github.seccomp.libseccomp.version"] = json!(version.to_string());
+        annotations.insert(
+            "io.github.seccomp.libseccomp.version".to_owned(),
+            json!(version.to_string()),
+        );
     }
     json!({
         "ociVersionMin": "1.0.0",

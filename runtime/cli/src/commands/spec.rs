@@ -115,7 +115,7 @@ fn linux(rootless: bool) -> Value {
         namespaces.push("network");
     }
     namespaces.push("cgroup");
-    let mut linux = json!({
+    let linux = json!({
         "namespaces": namespaces.iter().map(|t| json!({ "type": t })).collect::<Vec<_>>(),
         "maskedPaths": [
             "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
@@ -123,14 +123,17 @@ fn linux(rootless: bool) -> Value {
         ],
         "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
     });
-    if rootless {
+    let more = if rootless {
         let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
-        linux["uidMappings"] = map(userns::euid());
-        linux["gidMappings"] = map(userns::egid());
+        json!({ "uidMappings": map(userns::euid()), "gidMappings": map(userns::egid()) })
     } else {
-        linux["resources"] = json!({ "devices": [{ "allow": false, "access": "rwm" }] });
-    }
-    linux
+        json!({ "resources": { "devices": [{ "allow": false, "access": "rwm" }] } })
+    };
+    let fields = [linux, more]
+        .into_iter()
+        .filter_map(|part| part.as_object().cloned())
+        .flatten();
+    Value::Object(fields.collect())
 }
 
 #[cfg(test)]

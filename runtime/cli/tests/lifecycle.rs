@@ -1,0 +1,287 @@
+//! Containers from creation to deletion, driven through the program.
+
+mod common;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use common::{Fixture, can_run, eventually};
+use serde_json::{Value, json};
+
+#[test]
+fn a_container_goes_through_every_status() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    f.write();
+    let pid_file = f.path("pid");
+    f.nexcage(&["create", "--pid-file", pid_file.to_str().unwrap(), "life"])
+        .check(0);
+    assert_eq!(f.status("life"), "created");
+    assert_eq!(std::fs::read_to_string(&pid_file).unwrap(), f.pid("life").to_string());
+    f.nexcage(&["start", "life"]).check(0);
+    assert_eq!(f.status("life"), "running");
+    f.nexcage(&["pause", "life"]).check(0);
+    assert_eq!(f.status("life"), "paused");
+    f.nexcage(&["exec", "life", "true"])
+        .check(1)
+        .check_err("cannot exec in a paused container");
+    f.nexcage(&["resume", "life"]).check(0);
+    f.nexcage(&["resume", "life"])
+        .check(1)
+        .check_err("container not paused");
+    f.nexcage(&["delete", "life"])
+        .check(1)
+        .check_err("is not stopped: running");
+    f.nexcage(&["kill", "life", "KILL"]).check(0);
+    eventually("the container stops", || f.status("life") == "stopped");
+    f.nexcage(&["kill", "life"]).check(1).check_err("container not running");
+    f.nexcage(&["delete", "life"]).check(0);
+    f.nexcage(&["state", "life"]).check(1).check_err("does not exist");
+    f.nexcage(&["delete", "life"]).check(1).check_err("does not exist");
+    f.nexcage(&["delete", "--force", "life"]).check(0);
+    f.check_nothing_left("life");
+}
+
+#[test]
+fn run_returns_the_exit_code_and_leaves_nothing() {
+    if !can_run() {
+        return;
+    }
+    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("sh -c 'kill -TERM $$'; exit 7", 7)] {
+        let f = Fixture::new(&["sh", "-c", script]);
+        f.write();
+        f.nexcage(&["run", "code"]).check(code);
+        f.check_nothing_left("code");
+    }
+}
+
+#[test]
+fn signals_pass_through_a_foreground_run() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&[
+        "sh",
+        "-c",
+        "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done",
+    ]);
+    f.write();
+    let mut run = f.program().args(["run", "sig"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = std::io::BufReader::new(run.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let pidfd = nexcage_sys::pidfd::PidFd::open(i32::try_from(run.id()).unwrap()).unwrap();
+    pidfd.send_signal(nexcage_sys::signals::Signal::TERM).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(5));
+    f.check_nothing_left("sig");
+}
+
+#[test]
+fn init_holds_the_standard_descriptors_and_nothing_of_the_runtime() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    f.start("fds");
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", f.pid("fds"))).unwrap();
+    let mut numbers: Vec<_> = fds.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    numbers.sort();
+    assert_eq!(numbers, ["0", "1", "2"]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", f.pid("fds"))).unwrap();
+    for line in ["SigBlk:\t0000000000000000", "Groups:\t \n"] {
+        assert!(status.contains(line), "{line:?} in {status}");
+    }
+    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:\t")).unwrap();
+    let pipe = 1_u64 << 12;
+    assert_eq!(
+        u64::from_str_radix(ignored, 16).unwrap() & pipe,
+        0,
+        "SIGPIPE ends the container's processes"
+    );
+}
+
+#[test]
+fn a_preserved_descriptor_that_is_closed_is_an_error() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["true"]);
+    f.write();
+    f.nexcage(&["create", "--preserve-fds", "3", "pres"])
+        .check(1)
+        .check_err("unable to stat preserved-fd 3 (of 3)");
+    f.check_nothing_left("pres");
+}
+
+#[test]
+fn writing_to_a_null_device_works_when_the_caller_has_one() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sh", "-c", "echo x && echo y >&2"]);
+    f.write();
+    let status = f
+        .program()
+        .args(["run", "null"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn limits_are_in_the_cgroup_and_update_changes_them() {
+    if !can_run() {
+        return;
+    }
+    if !std::path::Path::new("/sys/fs/cgroup/memory").exists() {
+        eprintln!("NOT RUN: needs cgroup v1; the v2 limits are tested in a guest");
+        return;
+    }
+    let mut f = Fixture::new(&["sleep", "1000"]);
+    f.config["linux"]["cgroupsPath"] = json!("/nexcage-test/lim");
+    f.config["linux"]["resources"] = json!({
+        "memory": { "limit": 67_108_864, "swap": 134_217_728 },
+        "cpu": { "shares": 512, "quota": 50_000, "period": 100_000 },
+        "pids": { "limit": 1 },
+    });
+    f.start("lim");
+    let read = |file: &str| {
+        let (controller, _) = file.split_once('.').unwrap();
+        let path = format!("/sys/fs/cgroup/{controller}/nexcage-test/lim/{file}");
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    assert_eq!(read("memory.limit_in_bytes"), "67108864");
+    assert_eq!(read("cpu.shares"), "512");
+    assert_eq!(read("cpu.cfs_quota_us"), "50000");
+    assert_eq!(
+        read("pids.max"),
+        "1",
+        "a limit of one process leaves room for init alone"
+    );
+    f.nexcage(&[
+        "update",
+        "--memory",
+        "96M",
+        "--memory-swap",
+        "-1",
+        "--pids-limit",
+        "-1",
+        "lim",
+    ])
+    .check(0);
+    assert_eq!(read("memory.limit_in_bytes"), (96 << 20).to_string());
+    assert_eq!(read("pids.max"), "max");
+    // Docker writes zeros for what stays.
+    let mut update = f
+        .program()
+        .args(["update", "--resources", "-", "lim"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    update
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(br#"{"memory":{"limit":0},"cpu":{"shares":0,"quota":60000}}"#)
+        .unwrap();
+    assert!(update.wait().unwrap().success());
+    assert_eq!(
+        (read("cpu.shares").as_str(), read("cpu.cfs_quota_us").as_str()),
+        ("512", "60000")
+    );
+    let said = f.nexcage(&["events", "--stats", "lim"]).check(0);
+    let stats: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(stats["data"]["memory"]["usage"]["limit"], json!(96 << 20));
+    f.nexcage(&["delete", "--force", "lim"]).check(0);
+    f.check_nothing_left("lim");
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        drop(std::fs::remove_dir(hierarchy.path().join("nexcage-test")));
+    }
+}
+
+#[test]
+fn a_frozen_container_can_be_deleted() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    f.start("ice");
+    f.nexcage(&["pause", "ice"]).check(0);
+    f.nexcage(&["delete", "--force", "ice"]).check(0);
+    f.check_nothing_left("ice");
+}
+
+#[test]
+fn a_created_container_is_not_running_after_a_signal_that_is_ignored() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    f.write();
+    f.nexcage(&["create", "winch"]).check(0);
+    f.nexcage(&["kill", "winch", "WINCH"]).check(0);
+    assert_eq!(f.status("winch"), "created");
+    f.nexcage(&["start", "winch"]).check(0);
+    assert_eq!(f.status("winch"), "running");
+}
+
+#[test]
+fn a_created_container_can_be_terminated() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    f.write();
+    f.nexcage(&["create", "term"]).check(0);
+    f.nexcage(&["kill", "term", "TERM"]).check(0);
+    eventually("init ends", || f.status("term") == "stopped");
+    f.nexcage(&["delete", "term"]).check(0);
+    f.check_nothing_left("term");
+}
+
+#[test]
+fn state_is_whole_at_every_moment() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    f.start("whole");
+    let path = f.state_dir().join("whole/state.json");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let bytes = std::fs::read(&path).unwrap();
+                serde_json::from_slice::<Value>(&bytes).expect("a reader sees a whole record");
+            }
+        });
+        for _ in 0..10 {
+            f.nexcage(&["pause", "whole"]).check(0);
+            f.nexcage(&["resume", "whole"]).check(0);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn list_and_ps_show_the_container() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sleep", "1000"]);
+    assert_eq!(
+        f.nexcage(&["list"]).check(0).out,
+        "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
+    );
+    f.start("shown");
+    let list: Value = serde_json::from_str(&f.nexcage(&["list", "-f", "json"]).check(0).out).unwrap();
+    assert_eq!(list[0]["id"], "shown");
+    assert_eq!(f.nexcage(&["list", "-q"]).check(0).out, "shown\n");
+    let pids: Vec<i64> = serde_json::from_str(&f.nexcage(&["ps", "--format", "json", "shown"]).check(0).out).unwrap();
+    assert_eq!(pids, [f.pid("shown")]);
+    assert!(f.nexcage(&["ps", "shown"]).check(0).out.contains("sleep 1000"));
+}
