@@ -25,16 +25,19 @@ store "$S/config"
 printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":%s}]}' "$digest" "$size" "$layer" "$layer_size" >"$S/manifest"
 store "$S/manifest"
 printf '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
-printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%s,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}' "$digest" "$size" "$IMG" >"$layout/index.json"
-tar -C "$layout" -cf "$S/oci.tar" .
+printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%s,"annotations":{"io.containerd.image.name":"%s"}}]}' "$digest" "$size" "$IMG" >"$layout/index.json"
+# In this order: ctr 1.6 loses an index that comes before its blobs.
+tar -C "$layout" -cf "$S/oci.tar" oci-layout blobs index.json
 n=0
 until ctr version >/dev/null 2>&1; do
     n=$((n + 1))
     [ $n -lt 200 ] || { tail -5 "$S/containerd.log"; exit 1; }
     sleep 0.1
 done
-ctr image import --snapshotter native --index-name "$IMG" "$S/oci.tar" || ctr image import --local --snapshotter native --index-name "$IMG" "$S/oci.tar"
-ctr image ls -q
+# From 2.0 on ctr leaves imports to the daemon unless told otherwise, and that ignores the snapshotter.
+local=$(ctr image import --help | grep -o -- --local || true)
+ctr image import $local --snapshotter native "$S/oci.tar"
+ctr image ls -q | grep -qx "$IMG"
 cat >"$S/bin/ctr-run" <<'EOF'
 #!/bin/sh
 # ctr run with the runtime under test.

@@ -57,6 +57,8 @@ pub enum Key {
     Size(u16, u16),
     /// Types this.
     Type(&'static str),
+    /// Rests for the moment that lies between two keys of a person: Podman takes detach keys only one by one.
+    Rest,
     /// Waits until this appears in what was written since the last wait.
     See(&'static str),
 }

@@ -10,6 +10,8 @@ pub struct Client {
     pub name: &'static str,
     /// `$CLI`, the program that a user types.
     pub program: &'static str,
+    /// `$RM`, which removes a container at once, also a running one.
+    pub remove: &'static str,
     /// Debian packages and the program of each that must be there.
     pub packages: &'static [(&'static str, &'static str)],
     /// Shell script that readies the client in a fresh sandbox; it starts the daemon, if there is one.
@@ -28,6 +30,7 @@ pub const CLIENTS: &[Client] = &[
     Client {
         name: "podman",
         program: "podman",
+        remove: "podman rm -f -t 0",
         packages: &[("podman", "podman"), ("conmon", "conmon"), ("catatonit", "catatonit")],
         setup: include_str!("../../clients/podman.sh"),
         sweep: "podman pod rm -f -t 0 -a; podman rm -f -t 0 -a",
@@ -36,6 +39,7 @@ pub const CLIENTS: &[Client] = &[
     Client {
         name: "buildah",
         program: "buildah",
+        remove: "buildah rm",
         packages: &[("buildah", "buildah")],
         setup: include_str!("../../clients/buildah.sh"),
         sweep: "buildah rm -a",
@@ -44,6 +48,7 @@ pub const CLIENTS: &[Client] = &[
     Client {
         name: "containerd",
         program: "ctr",
+        remove: "ctr t rm -f",
         packages: &[("containerd", "containerd"), ("containerd", "ctr")],
         setup: include_str!("../../clients/containerd.sh"),
         sweep: "for c in $(ctr c ls -q); do ctr t rm -f $c; ctr c rm $c; done",
@@ -52,6 +57,7 @@ pub const CLIENTS: &[Client] = &[
     Client {
         name: "docker",
         program: "docker",
+        remove: "docker rm -f",
         packages: &[("docker.io", "dockerd"), ("docker.io", "docker"), ("containerd", "containerd"), ("tini", "tini")],
         setup: include_str!("../../clients/docker.sh"),
         sweep: "docker rm -f $(docker ps -aq)",
@@ -86,7 +92,7 @@ impl Client {
 }
 
 /// Where clients and runtimes are looked for; also the search path inside the sandbox.
-pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// The path of an installed program.
 #[must_use]

@@ -132,8 +132,15 @@ impl Report {
             let rows = self.rows(client);
             text.push_str(&self.table(client, &rows));
             text.push('\n');
+            let mut last = String::new();
             for (id, row) in &rows {
-                self.reasons(&mut text, id, row);
+                let reasons = self.reasons(id, row);
+                // A client that could not be set up fails every case for one reason; that is said once.
+                let bare = reasons.replace(id, "");
+                if bare != last {
+                    text.push_str(&reasons);
+                    last = bare;
+                }
             }
             text.push('\n');
         }
@@ -155,26 +162,19 @@ impl Report {
         table.to_string()
     }
 
-    fn reasons(&self, text: &mut String, id: &str, row: &BTreeMap<&str, &Record>) {
-        let reasons: Vec<_> = self.runtimes.iter().filter_map(|runtime| {
-            let record = row.get(runtime.as_str())?;
-            match &record.verdict {
-                Verdict::Ok => None,
-                Verdict::Skip(reason) => Some((runtime, "skipped: ", reason.clone())),
-                Verdict::Fail(reason) => {
-                    let known = record.differs.iter().map(|known| format!(" (known: {known})"));
-                    Some((runtime, "", format!("{reason}{}", known.collect::<String>())))
-                }
-            }
-        }).collect();
-        let alike = reasons.len() == self.runtimes.len() && reasons.iter().all(|(_, _, reason)| Some(reason) == reasons.first().map(|(_, _, reason)| reason));
-        for (runtime, kind, reason) in reasons.iter().take(if alike { 1 } else { reasons.len() }) {
+    fn reasons(&self, id: &str, row: &BTreeMap<&str, &Record>) -> String {
+        let records = self.runtimes.iter().filter_map(|runtime| row.get(runtime.as_str()));
+        let reasons: Vec<_> = records.filter_map(|record| Some((&record.runtime, reason(record)?))).collect();
+        let alike = reasons.len() == self.runtimes.len() && reasons.windows(2).all(|pair| is_same_reason(pair));
+        let mut text = String::new();
+        for (runtime, reason) in reasons.iter().take(if alike { 1 } else { reasons.len() }) {
             let who = if alike { "all" } else { runtime.as_str() };
-            push_line(text, format_args!("  {id}: {who}: {kind}{reason}"));
+            push_line(&mut text, format_args!("  {id}: {who}: {reason}"));
         }
         if self.is_void(row) {
-            push_line(text, format_args!("  {id}: red on {REFERENCE}: a wrong case or a limit of this machine"));
+            push_line(&mut text, format_args!("  {id}: red on {REFERENCE}: a wrong case or a limit of this machine"));
         }
+        text
     }
 
     fn per_runtime(&self) -> String {
@@ -189,6 +189,20 @@ impl Report {
             push_line(&mut text, format_args!("{runtime}: {ok} ok, {red} red, {skipped} skipped"));
         }
         text
+    }
+}
+
+fn is_same_reason(pair: &[(&String, String)]) -> bool {
+    matches!(pair, [(_, one), (_, other)] if one == other)
+}
+
+/// Why a record is not ok.
+fn reason(record: &Record) -> Option<String> {
+    match (&record.verdict, &record.differs) {
+        (Verdict::Ok, _) => None,
+        (Verdict::Skip(reason), _) => Some(format!("skipped: {reason}")),
+        (Verdict::Fail(reason), None) => Some(reason.clone()),
+        (Verdict::Fail(reason), Some(known)) => Some(format!("known: {known}; {reason}")),
     }
 }
 

@@ -340,7 +340,8 @@ fn write_record(out: &mut impl Write, record: &Record) -> Result<()> {
 
 /// The whole environment of everything in the sandbox.
 pub(super) fn environment(job: &Job) -> Vec<(&'static str, String)> {
-    let program = Client::named(&job.client).map_or("", |client| client.program);
+    let client = Client::named(&job.client);
+    let (program, remove) = client.map_or(("", ""), |client| (client.program, client.remove));
     vec![
         ("PATH", format!("{FOLDER}/bin:{SEARCH_PATH}")),
         ("HOME", format!("{FOLDER}/home")),
@@ -349,6 +350,7 @@ pub(super) fn environment(job: &Job) -> Vec<(&'static str, String)> {
         ("TERM", "xterm".to_owned()),
         ("S", FOLDER.to_owned()),
         ("CLI", program.to_owned()),
+        ("RM", remove.to_owned()),
         ("IMG", "busybox:test".to_owned()),
         ("RT", runtime_path(job).to_string_lossy().into_owned()),
         ("RTNAME", job.runtime.name.clone()),

@@ -63,6 +63,7 @@ fn play(
         match key {
             Key::Size(rows, columns) => pty.resize(Size::new(*rows, *columns)).map_err(io::Error::other)?,
             Key::Type(text) => (&mut &*pty).write_all(text.as_bytes())?,
+            Key::Rest => thread::sleep(Duration::from_millis(150)),
             Key::See(text) => match screen.find(text, seen, deadline) {
                 Some(end) => seen = end,
                 None => return Ok(Some((*text).to_owned())),

@@ -13,6 +13,12 @@ pub const DOCKER: &[Case] = &[
         ],
     )
     .needs("$RT --version | grep -q ^commit:", "the runtime names no commit, which docker info shows"),
+    case("update-pids", &[
+        sh("docker run -d --name $C --pids-limit 77 $IMG sleep 1000 && docker update --pids-limit 88 $C"),
+        sh("cgroup-value $(docker inspect -f '{{.State.Pid}}' $C) pids").wants(&[out("88")]),
+        sh("$RM $C"),
+    ]),
+    case("workdir-made", &[sh("docker run --rm -w /made/new $IMG pwd").wants(&[out("/made/new")])]),
     case(
         "build-classic",
         &[

@@ -53,7 +53,7 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI exec -e A=b -w /work -u worker $C sh -c 'echo $A $(pwd) $(id -un)'").wants(&[out("b /work worker")]),
             sh("$CLI exec -d $C touch /tmp/done"),
             sh("$CLI exec $C test -e /tmp/done").within(5),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -61,7 +61,7 @@ pub const ENGINE: &[Case] = &[
         &[
             sh("$CLI run -d --name $C $IMG sleep 1000"),
             sh("$CLI exec $C /etc/notexec").code(126),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -71,7 +71,7 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI exec $C /no/such").code(127).code_on("docker", 126),
             sh("$CLI exec $C nosuch").code(127).code_on("docker", 126),
             sh("$CLI exec $C true"),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -79,16 +79,16 @@ pub const ENGINE: &[Case] = &[
         &[
             sh("$CLI run -d --name $C $IMG sleep 1000"),
             tty("$CLI exec -it $C sh", TALK).code(9),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
         "detach-and-attach",
         &[
-            tty("$CLI run -it --name $C $IMG sh", &[Key::See("#"), Key::Type("\u{10}\u{11}")]),
+            tty("$CLI run -it --name $C $IMG sh", &[Key::See("#"), Key::Type("\u{10}"), Key::Rest, Key::Type("\u{11}")]),
             sh("$CLI inspect -f '{{.State.Running}}' $C").wants(&[out("true")]),
             tty("$CLI attach $C", &[Key::Type("echo back''again\n"), Key::See("backagain"), Key::Type("exit 4\n")]).code(4),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -143,14 +143,14 @@ pub const ENGINE: &[Case] = &[
             sh("a=$($CLI logs $C | wc -l); sleep 0.4; test $a = $($CLI logs $C | wc -l)"),
             sh("$CLI unpause $C"),
             sh("a=$($CLI logs $C | wc -l); sleep 0.4; test $a -lt $($CLI logs $C | wc -l)").within(3),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
         "rm-running",
         &[
             sh("$CLI run -d --name $C $IMG sleep 1000"),
-            sh("$CLI rm $C && exit 1; $CLI rm -f $C"),
+            sh("$CLI rm $C && exit 1; $RM $C"),
             sh("$CLI inspect $C && exit 1; exit 0"),
         ],
     ),
@@ -158,7 +158,7 @@ pub const ENGINE: &[Case] = &[
         "rm-paused",
         &[
             sh("$CLI run -d --name $C $IMG sleep 1000"),
-            sh("$CLI pause $C && $CLI rm -f $C"),
+            sh("$CLI pause $C && $RM $C"),
             sh("$CLI inspect $C && exit 1; exit 0"),
         ],
     ),
@@ -167,7 +167,7 @@ pub const ENGINE: &[Case] = &[
         &[
             sh("$CLI run -d --name $C $IMG sleep 1234"),
             sh("$CLI top $C").wants(&[has("sleep 1234")]),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -175,7 +175,7 @@ pub const ENGINE: &[Case] = &[
         &[
             sh("$CLI run -d --name $C $IMG sleep 1000"),
             sh("$CLI stats --no-stream --format '{{.Name}} {{.PIDs}}' $C").wants(&[out("stats 1")]),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -185,7 +185,7 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI inspect -f '{{.State.Pid}}' $C >pid"),
             sh("$CLI restart -t 5 $C"),
             sh("test $($CLI inspect -f '{{.State.Pid}}' $C) != $(cat pid) && $CLI exec $C true"),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -211,7 +211,7 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI run -d --name $C $IMG sleep 1000"),
             sh("echo there >f && $CLI cp f $C:/work/f && $CLI exec $C cat /work/f").wants(&[out("there")]),
             sh("$CLI exec $C sh -c 'echo back >/work/g' && $CLI cp $C:/work/g g && cat g").wants(&[out("back")]),
-            sh("$CLI rm -f $C"),
+            sh("$RM $C"),
         ],
     ),
     case(
@@ -228,8 +228,8 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI run -d --name $C-a $IMG sleep 1000"),
             sh("$CLI run -d --name $C-b $IMG sleep 1000"),
             sh("$CLI exec $C-a touch /tmp/a && $CLI exec $C-b test ! -e /tmp/a"),
-            sh("$CLI rm -f $C-a && $CLI exec $C-b true"),
-            sh("$CLI rm -f $C-b"),
+            sh("$RM $C-a && $CLI exec $C-b true"),
+            sh("$RM $C-b"),
         ],
     ),
     case(
@@ -243,12 +243,13 @@ pub const ENGINE: &[Case] = &[
         "oom",
         &[
             sh("$CLI run --name $C -m 16m --memory-swap 16m $IMG tail /dev/zero").code(137),
-            sh("$CLI inspect -f '{{.State.OOMKilled}}' $C").wants(&[out("true")]),
+            // conmon up to 2.1 notes it in the folder where podman was called, where podman does not look.
+            sh("test -e oom || $CLI inspect -f '{{.State.OOMKilled}}' $C | grep true"),
             sh("$CLI rm $C"),
         ],
     ),
     case("init", &[sh("$CLI run --rm --init $IMG cat /proc/1/comm").wants(&[has("init")])]),
-    case("no-extra-descriptors", &[sh("$CLI run --rm $IMG sh -c 'echo $(ls /proc/1/fd)'").wants(&[out("0 1 2")])]),
+    case("no-extra-descriptors", &[sh("$CLI run --rm $IMG sh -c 'ls /proc/1/fd; :'").wants(&[out("0\n1\n2")])]),
 ];
 
 /// A talk with a shell: name of the terminal, a change of its size, an exit code.
