@@ -25,6 +25,8 @@ use super::run::{Place, Verdict, command, exit_code, run_case, run_step};
 
 /// The folder of a sandbox, `$S`: short, because socket paths below it may not pass 108 bytes.
 const FOLDER: &str = "/run/s";
+/// Where version 2 is mounted when it is alone, and the folder of all mounts otherwise.
+const V2_ROOT: &str = "/sys/fs/cgroup";
 const IMAGE_SCRIPT: &str = include_str!("../../clients/image.sh");
 /// Programs on the search path of every line.
 const TOOLS: &[(&str, &str)] = &[("cgroup-value", include_str!("../../clients/cgroup-value.sh"))];
@@ -99,6 +101,12 @@ pub(super) struct Hierarchy {
     options: String,
 }
 
+impl Hierarchy {
+    fn is_beside_v1(&self) -> bool {
+        self.fstype == "cgroup2" && self.at != Path::new(V2_ROOT)
+    }
+}
+
 /// The hierarchies that are mounted below `/sys/fs/cgroup`.
 pub(super) fn read_hierarchies() -> Result<Vec<Hierarchy>> {
     let path = PathBuf::from("/proc/self/mountinfo");
@@ -115,7 +123,7 @@ fn parse_hierarchy(line: &str) -> Option<Hierarchy> {
     let kept = options.split(',').filter(|option| !matches!(*option, "rw" | "ro" | "xattr" | "clone_children"));
     let kept: Vec<_> = kept.filter(|option| !option.starts_with("release_agent=")).collect();
     let options = if fstype == "cgroup2" { String::new() } else { kept.join(",") };
-    at.starts_with("/sys/fs/cgroup").then(|| Hierarchy { at: at.into(), fstype: fstype.to_owned(), options })
+    at.starts_with(V2_ROOT).then(|| Hierarchy { at: at.into(), fstype: fstype.to_owned(), options })
 }
 
 /// First process: joins new cgroups, makes the namespaces, starts init in them and waits for it.
@@ -158,14 +166,23 @@ fn start_stage(stage: &str, job: &Job) -> Result<std::process::Child> {
 }
 
 fn join_cgroup(hierarchy: &Hierarchy, name: &str) -> Result<()> {
-    let dir = hierarchy.at.join(name);
-    DirBuilder::new().create(&dir).map_err(|source| SandboxError::Write { path: dir.clone(), source })?;
+    let mut dir = hierarchy.at.join(name);
+    create_cgroup(&dir)?;
+    if hierarchy.is_beside_v1() {
+        // One level deeper no controller can have been passed on; some runtimes refuse a hybrid tree that has any.
+        dir.push("clients");
+        create_cgroup(&dir)?;
+    }
     if hierarchy.options.split(',').any(|option| option == "cpuset") {
         for file in ["cpuset.cpus", "cpuset.mems"] {
             write_file(&dir.join(file), &read_file(&hierarchy.at.join(file))?)?;
         }
     }
     write_file(&dir.join("cgroup.procs"), "0")
+}
+
+fn create_cgroup(dir: &Path) -> Result<()> {
+    DirBuilder::new().create(dir).map_err(|source| SandboxError::Write { path: dir.to_owned(), source })
 }
 
 fn read_file(path: &Path) -> Result<String> {
@@ -252,7 +269,7 @@ fn cover(name: &str) -> Result<()> {
 /// Mounts the cgroup hierarchies anew, so that the sandbox's own cgroup is their root, and nothing else is there:
 /// a plain folder among them makes some clients look for a controller that does not exist.
 fn mount_cgroups(hierarchies: &[Hierarchy]) -> Result<()> {
-    let root = Path::new("/sys/fs/cgroup");
+    let root = Path::new(V2_ROOT);
     umount2(root, MntFlags::MNT_DETACH).map_err(|source| SandboxError::Mount {
         fstype: "none".to_owned(),
         on: root.to_owned(),
@@ -260,7 +277,7 @@ fn mount_cgroups(hierarchies: &[Hierarchy]) -> Result<()> {
     })?;
     let unified = hierarchies.iter().any(|hierarchy| hierarchy.at == root);
     if !unified {
-        mount_at("tmpfs", "/sys/fs/cgroup", "tmpfs", MsFlags::empty(), "mode=755")?;
+        mount_at("tmpfs", V2_ROOT, "tmpfs", MsFlags::empty(), "mode=755")?;
     }
     for hierarchy in hierarchies {
         make_dir(&hierarchy.at)?;

@@ -37,4 +37,25 @@ pub const DOCKER: &[Case] = &[
                 .wants(&[has("exit code: 7")]).limit(40),
         ],
     ),
+    case("privileged", &[
+        sh("docker run --rm --privileged $IMG sh -c 'grep ^Seccomp: /proc/self/status; mount -t tmpfs none /tmp; mkdir /tmp/x'")
+            .wants(&[out("Seccomp:\t0")]),
+    ])
+    .needs("grep -q 'CapBnd:.*01ffffffffff' /proc/self/status", "--privileged asks for Linux capabilities that this machine does not give"),
+    case(
+        "user-namespace",
+        &[
+            sh("dockerd --config-file $S/daemon.json --host unix://$D/d --data-root $D/lib --exec-root $D/x --pidfile $D/pid --iptables=false \
+                --ip6tables=false --bridge=none --storage-driver vfs --exec-opt native.cgroupdriver=cgroupfs --userns-remap worker \
+                --add-runtime tested=$RT --default-runtime tested >$D/log 2>&1 &"),
+            sh("docker -H unix://$D/d version").within(10),
+            sh("docker -H unix://$D/d import $S/rootfs.tar $IMG"),
+            sh("docker -H unix://$D/d run -d --name $C $IMG sleep 1000"),
+            sh("docker -H unix://$D/d exec $C sh -c 'echo $(cat /proc/self/uid_map); touch /tmp/x && stat -c %u /tmp/x'")
+                .wants(&[out("0 100000 65536\n0")]),
+            sh("stat -c %u /proc/$(docker -H unix://$D/d inspect -f '{{.State.Pid}}' $C)").wants(&[out("100000")]),
+            sh("docker -H unix://$D/d rm -f $C && kill $(cat pid)"),
+            sh("test ! -e pid").within(10),
+        ],
+    ),
 ];

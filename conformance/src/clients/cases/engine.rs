@@ -87,7 +87,7 @@ pub const ENGINE: &[Case] = &[
         &[
             tty("$CLI run -it --name $C $IMG sh", &[Key::See("#"), Key::Type("\u{10}"), Key::Rest, Key::Type("\u{11}")]),
             sh("$CLI inspect -f '{{.State.Running}}' $C").wants(&[out("true")]),
-            tty("$CLI attach $C", &[Key::Type("echo back''again\n"), Key::See("backagain"), Key::Type("exit 4\n")]).code(4),
+            tty("$CLI attach $C; exit $($CLI wait $C)", &[Key::Type("echo back''again\n"), Key::See("backagain"), Key::Type("exit 4\n")]).code(4),
             sh("$RM $C"),
         ],
     ),
@@ -259,6 +259,6 @@ const TALK: &[Key] = &[
     Key::See("/dev/pts/"),
     Key::Size(40, 100),
     Key::Type("until stty size | grep -q '40 100'; do sleep 0.05; done; echo si''ze\n"),
-    Key::See("size\r\n"),
+    Key::See("\nsize"),
     Key::Type("exit 9\n"),
 ];

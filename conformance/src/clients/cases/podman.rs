@@ -87,7 +87,7 @@ pub const PODMAN: &[Case] = &[
     ]),
     // At this level podman gives the runtime no log file, so that errors come from its standard error.
     case("log-level-debug", &[
-        sh("podman --log-level debug run -d --name $C $IMG sh -c 'exit 5' && podman wait $C").wants(&[has("5")]),
+        sh("podman --log-level debug run -d --name $C $IMG sleep 1000 && podman exec $C true"),
         sh("podman --log-level debug run -d $IMG /no/such").code(127).wants(&[has("no such file or directory")]),
         sh("$RM -a"),
     ]),
