@@ -1,2 +1,4 @@
 //! Conformance cases for any OCI runtime.
 #![forbid(unsafe_code)]
+
+pub mod clients;

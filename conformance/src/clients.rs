@@ -1,0 +1,18 @@
+//! Real clients (podman, buildah, containerd, docker) against any OCI runtime.
+//!
+//! Each pair of client and runtime gets a sandbox of its own: mount, pid, net, ipc, uts and cgroup namespaces, and one
+//! cgroup subtree. Whatever a client leaves there ends with it. A case is a row of a table in [`cases`]: shell lines as
+//! a user would type them, each with the exit code and the output it must have. The same row runs on every runtime;
+//! what fails on the reference runtime too says nothing about the runtime under test.
+
+pub mod case;
+pub mod cases;
+pub mod client;
+pub mod report;
+mod run;
+mod sandbox;
+pub mod supervise;
+mod terminal;
+
+pub use sandbox::{Job, Runtime};
+pub use supervise::{Request, run_clients, run_stage};
