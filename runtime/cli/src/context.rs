@@ -1,12 +1,14 @@
 //! What every command starts from.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use nexcage_backend_libcontainer::Libcontainer;
 use nexcage_cgroups::Driver;
 use nexcage_oci::Bundle;
 use nexcage_runtime::{Runtime, Store};
+use nexcage_sys::pidfd::ExitStatus;
 
 use crate::args::{Globals, Request};
 use crate::{report, root};
@@ -41,6 +43,11 @@ pub(crate) fn load_bundle(path: Option<&Path>, id: &str) -> Result<Bundle> {
         report::print_warning(&warning.to_string());
     }
     Ok(bundle)
+}
+
+/// The program's exit code for a process that ended.
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX))
 }
 
 /// What an error of a command begins with.

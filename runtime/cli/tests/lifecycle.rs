@@ -111,7 +111,7 @@ fn a_preserved_descriptor_that_is_closed_is_an_error() {
     f.write();
     f.nexcage(&["create", "--preserve-fds", "3", "pres"])
         .check(1)
-        .check_err("unable to stat preserved-fd 3 (of 3)");
+        .check_err("unable to stat preserved-fd 0 (of 3)");
     f.check_nothing_left("pres");
 }
 

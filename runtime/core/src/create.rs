@@ -13,6 +13,7 @@ use nexcage_sys::signals::Signal;
 use oci_spec::runtime::{Hooks, LinuxNamespaceType, Spec};
 
 use crate::error::Error;
+use crate::pidfile::PidfdOf;
 use crate::record::Record;
 use crate::runtime::Runtime;
 use crate::store::Locked;
@@ -244,7 +245,7 @@ impl Core<'_> {
         self.record.status = Status::Created;
         self.locked.save(self.record)?;
         if let Some(path) = &self.options.pidfd_socket {
-            crate::pidfile::send_pidfd(path, &process.pidfd).map_err(Error::PidfdSocket)?;
+            crate::pidfile::send_pidfd(path, &process.pidfd, PidfdOf::Init).map_err(Error::PidfdSocket)?;
         }
         if let Some(path) = &self.options.pid_file {
             crate::pidfile::write(path, process.pid).map_err(Error::PidFile)?;

@@ -10,6 +10,7 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process as OciProcess, Sp
 
 use crate::error::Error;
 use crate::lifecycle::Operation;
+use crate::pidfile::PidfdOf;
 use crate::runtime::Runtime;
 
 /// Where the process to run is described.
@@ -124,7 +125,7 @@ impl Runtime {
 
 fn publish(process: &Process, options: &ExecOptions<'_>) -> Result<(), Error> {
     if let Some(path) = options.pidfd_socket {
-        crate::pidfile::send_pidfd(path, &process.pidfd).map_err(Error::PidfdSocket)?;
+        crate::pidfile::send_pidfd(path, &process.pidfd, PidfdOf::Exec).map_err(Error::PidfdSocket)?;
     }
     if let Some(path) = options.pid_file {
         crate::pidfile::write(path, process.pid).map_err(Error::PidFile)?;

@@ -13,6 +13,7 @@ mod exec;
 pub mod foreground;
 pub mod inherited;
 mod lifecycle;
+pub mod notify;
 mod operate;
 pub mod pidfile;
 mod record;

@@ -1,198 +1,86 @@
-//! The caller's terminal and the container's, joined.
+//! The terminal of a container: handed to a client, or relayed to the caller's own terminal.
+//!
+//! In the foreground the backend makes the container's terminal and sends its master over a socket, exactly as it
+//! sends it to a client. This module receives it, puts the caller's terminal into raw mode and moves the bytes. It
+//! never blocks: [`crate::foreground`] waits, and calls it when a descriptor is ready.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use nexcage_sys::pty::{RawMode, is_terminal, read_window_size, write_window_size};
-use nexcage_sys::scm;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags};
+use nexcage_sys::fds;
+use nexcage_sys::poll::{self, Ready, Watch};
+use nexcage_sys::pty::{self, RawMode, WindowSize};
+use nexcage_sys::scm::{self, ScmError};
 
-use crate::foreground::wait_readable;
+mod relay;
 
-/// Most that is copied at once.
-const CHUNK: usize = 16 * 1024;
+use relay::{Flow, Relay};
 
-/// The two ends of a console socket within this process.
-#[derive(Debug)]
-pub struct Console {
-    ours: OwnedFd,
-    /// The end to give to the backend.
-    pub theirs: OwnedFd,
+/// A terminal step that went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TerminalError {
+    /// Neither standard stream is a terminal, and there is no controlling terminal.
+    #[error("open /dev/tty: run without a terminal, or give one")]
+    NoTerminal {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The caller's terminal could not be duplicated.
+    #[error("duplicate the caller's terminal")]
+    Duplicate {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The socket for the container's terminal could not be made or reached.
+    #[error("open console socket")]
+    ConsoleSocket {
+        /// The step.
+        source: ScmError,
+    },
+    /// The backend did not send the container's terminal.
+    #[error("receive the container's terminal")]
+    Receive {
+        /// The step.
+        source: ScmError,
+    },
+    /// What was sent is no terminal, or cannot be set up.
+    #[error("set up the container's terminal")]
+    SetUp {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The caller's terminal could not be put into raw mode.
+    #[error("set the caller's terminal to raw mode")]
+    RawMode {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Standard input or output could not be duplicated.
+    #[error("duplicate standard stream {number}")]
+    StandardStream {
+        /// 0 or 1.
+        number: i32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Waiting for the caller to take the last output failed.
+    #[error("wait for standard output")]
+    Drain {
+        /// The kernel's answer.
+        source: io::Error,
+    },
 }
 
-impl Console {
-    /// A new pair.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's answer.
-    pub fn open() -> Result<Self, scm::ScmError> {
-        let (ours, theirs) = scm::open_pair()?;
-        Ok(Self { ours, theirs })
-    }
-
-    /// Receives the container's terminal and joins it to the caller's.
-    ///
-    /// # Errors
-    ///
-    /// No terminal came, or the caller's could not be put into raw mode.
-    pub fn join(self) -> io::Result<Relay> {
-        drop(self.theirs);
-        let (_name, master) = scm::receive_fd(self.ours.as_fd()).map_err(io::Error::other)?;
-        Relay::new(File::from(master))
-    }
-}
-
-/// Copies between the caller's standard descriptors and a terminal's master.
-#[derive(Debug)]
-pub struct Relay {
-    master: File,
-    raw: Option<RawMode>,
-    /// Read from the caller, not yet taken by the container.
-    pending: Vec<u8>,
-    input_open: bool,
-    output_open: bool,
-}
-
-impl Relay {
-    fn new(master: File) -> io::Result<Self> {
-        fcntl(
-            std::os::fd::AsRawFd::as_raw_fd(&master),
-            FcntlArg::F_SETFL(OFlag::O_NONBLOCK),
-        )?;
-        let stdin = io::stdin();
-        let raw = if is_terminal(stdin.as_fd()) {
-            Some(RawMode::enter(stdin.as_fd().try_clone_to_owned()?)?)
-        } else {
-            None
-        };
-        let relay = Self {
-            master,
-            raw,
-            pending: Vec::new(),
-            input_open: true,
-            output_open: true,
-        };
-        relay.resize();
-        Ok(relay)
-    }
-
-    /// Gives the container's terminal the caller's size.
-    pub(crate) fn resize(&self) {
-        let Some(raw) = &self.raw else { return };
-        if let Ok(size) = read_window_size(raw.terminal()) {
-            // The container may have closed its terminal already.
-            let _resized = write_window_size(self.master.as_fd(), size).is_ok();
-        }
-    }
-
-    /// Waits for the signals' descriptor or for something to copy, and copies it.
-    pub(crate) fn poll_with(&mut self, signals: BorrowedFd<'_>) -> io::Result<()> {
-        let stdin = io::stdin();
-        let (mut from_master, mut to_master, mut from_stdin) = (false, false, false);
-        {
-            let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
-            if self.output_open {
-                let mut events = PollFlags::POLLIN;
-                events.set(PollFlags::POLLOUT, !self.pending.is_empty());
-                fds.push(PollFd::new(self.master.as_fd(), events));
-            }
-            let asks_stdin = self.input_open && self.pending.is_empty();
-            if asks_stdin {
-                fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
-            }
-            wait_readable(&mut fds)?;
-            let ready = |index: usize| {
-                fds.get(index)
-                    .and_then(|fd: &PollFd<'_>| fd.revents())
-                    .unwrap_or(PollFlags::empty())
-            };
-            let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-            if self.output_open {
-                from_master = ready(1).intersects(readable);
-                to_master = ready(1).contains(PollFlags::POLLOUT);
-            }
-            if asks_stdin {
-                from_stdin = ready(usize::from(self.output_open) + 1).intersects(readable);
-            }
-        }
-        if from_master {
-            self.copy_out();
-        }
-        if to_master {
-            self.push_pending();
-        }
-        if from_stdin {
-            self.read_input();
-        }
-        Ok(())
-    }
-
-    /// Copies what the container wrote last. Its terminal keeps it after its end.
-    pub(crate) fn drain(&mut self) {
-        while self.output_open && self.copy_out() {}
-    }
-
-    /// Returns whether there was something.
-    fn copy_out(&mut self) -> bool {
-        let mut buffer = [0; CHUNK];
-        match self.master.read(&mut buffer) {
-            Ok(length) if length > 0 => {
-                let mut out = io::stdout().lock();
-                let written = buffer
-                    .get(..length)
-                    .map_or(Ok(()), |bytes| out.write_all(bytes))
-                    .and_then(|()| out.flush());
-                // A reader that has gone does not end the container.
-                self.output_open = written.is_ok() || self.output_open;
-                true
-            }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => false,
-            // EIO: every process of the container has closed it.
-            _ => {
-                self.output_open = false;
-                false
-            }
-        }
-    }
-
-    fn read_input(&mut self) {
-        let mut buffer = vec![0; CHUNK];
-        match io::stdin().lock().read(&mut buffer) {
-            Ok(length) if length > 0 => {
-                buffer.truncate(length);
-                self.pending = buffer;
-                self.push_pending();
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            _ => {
-                self.input_open = false;
-                // End of file for whoever reads the container's terminal.
-                self.pending = vec![4];
-                self.push_pending();
-            }
-        }
-    }
-
-    fn push_pending(&mut self) {
-        match self.master.write(&self.pending) {
-            Ok(length) => drop(self.pending.drain(..length)),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => self.pending.clear(),
-        }
-    }
-}
-
-/// A console socket that does not go with the config.
+/// A console socket that does not go with the config. The words are runc's.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsoleError {
     /// A terminal of a process that nobody waits for has to go somewhere.
     #[error("cannot allocate tty if runc will detach without setting console socket")]
     NoSocket,
-    /// A socket without a terminal would wait for ever.
+    /// A socket without a terminal would never be used.
     #[error("cannot use console socket if runc will not detach or allocate tty")]
     NoTerminal,
 }
@@ -205,26 +93,187 @@ pub enum ConsoleError {
 ///
 /// # Errors
 ///
-/// [`ConsoleError`], with runc's words.
+/// [`ConsoleError`].
 pub const fn check(terminal: bool, socket: bool, detach: bool) -> Result<(), ConsoleError> {
     match (terminal, socket, detach) {
         (true, false, true) => Err(ConsoleError::NoSocket),
-        (false, true, _) | (true, true, false) => Err(ConsoleError::NoTerminal),
+        (false, true, _) | (_, true, false) => Err(ConsoleError::NoTerminal),
         _ => Ok(()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Connects to the socket on which a client waits for the container's terminal.
+///
+/// * `path`: a listening stream socket; of any length.
+///
+/// Returns the connection, close-on-exec, to be given to the backend.
+///
+/// # Errors
+///
+/// [`TerminalError::ConsoleSocket`], with the path.
+pub fn connect_console(path: &Path) -> Result<OwnedFd, TerminalError> {
+    scm::connect_stream(path).map_err(|source| TerminalError::ConsoleSocket { source })
+}
 
-    #[test]
-    fn a_socket_goes_with_a_detached_terminal_only() {
-        assert_eq!(check(true, true, true), Ok(()));
-        assert_eq!(check(true, false, false), Ok(()));
-        assert_eq!(check(false, false, true), Ok(()));
-        assert_eq!(check(true, false, true), Err(ConsoleError::NoSocket));
-        assert_eq!(check(false, true, true), Err(ConsoleError::NoTerminal));
-        assert_eq!(check(true, true, false), Err(ConsoleError::NoTerminal));
+/// A terminal that the backend is to make and send to us.
+#[derive(Debug)]
+pub struct TerminalRequest {
+    caller: OwnedFd,
+    ours: OwnedFd,
+    backends: OwnedFd,
+    input: OwnedFd,
+    output: OwnedFd,
+}
+
+impl TerminalRequest {
+    /// Finds the caller's terminal and makes the socket pair. The caller's terminal is not changed yet.
+    ///
+    /// The terminal is the first of standard error, output and input that is one, else the controlling terminal.
+    ///
+    /// # Errors
+    ///
+    /// [`TerminalError::NoTerminal`], [`TerminalError::Duplicate`], [`TerminalError::StandardStream`],
+    /// [`TerminalError::ConsoleSocket`].
+    pub fn open() -> Result<Self, TerminalError> {
+        let (input, output) = (open_stream(0)?, open_stream(1)?);
+        let caller = find_terminal()?;
+        Self::with_streams(caller, input, output)
+    }
+
+    fn with_streams(caller: OwnedFd, input: OwnedFd, output: OwnedFd) -> Result<Self, TerminalError> {
+        let (ours, backends) = scm::open_pair().map_err(|source| TerminalError::ConsoleSocket { source })?;
+        Ok(Self {
+            caller,
+            ours,
+            backends,
+            input,
+            output,
+        })
+    }
+
+    /// The backend's end: its console socket.
+    #[must_use]
+    pub fn console(&self) -> BorrowedFd<'_> {
+        self.backends.as_fd()
+    }
+
+    /// Window size of the caller's terminal; `None` when it has none.
+    #[must_use]
+    pub fn window_size(&self) -> Option<WindowSize> {
+        pty::read_window_size(self.caller.as_fd()).ok()
+    }
+
+    /// Takes the master that the backend has sent, gives it the caller's window size, and starts raw mode.
+    ///
+    /// Call it when the process exists. Until the result is dropped, the caller's terminal is raw.
+    ///
+    /// # Errors
+    ///
+    /// [`TerminalError::Receive`] (also when the backend sent nothing), [`TerminalError::SetUp`],
+    /// [`TerminalError::RawMode`]: the caller's terminal is as it was.
+    pub fn receive(self) -> Result<Terminal, TerminalError> {
+        // With our copy of the backend's end closed, a backend that ended without sending shows as the end.
+        drop(self.backends);
+        let (_name, master) = scm::receive_fd(self.ours.as_fd()).map_err(|source| TerminalError::Receive { source })?;
+        let set_up = |source| TerminalError::SetUp { source };
+        pty::clear_onlcr(master.as_fd()).map_err(set_up)?;
+        poll::set_nonblocking(master.as_fd()).map_err(set_up)?;
+        let raw = RawMode::enter(self.caller).map_err(|source| TerminalError::RawMode { source })?;
+        let terminal = Terminal {
+            raw,
+            relay: Relay::new(master, self.input, self.output),
+        };
+        terminal.resize();
+        Ok(terminal)
     }
 }
+
+fn find_terminal() -> Result<OwnedFd, TerminalError> {
+    for stream in [io::stderr().as_fd(), io::stdout().as_fd(), io::stdin().as_fd()] {
+        if pty::is_terminal(stream) {
+            return stream
+                .try_clone_to_owned()
+                .map_err(|source| TerminalError::Duplicate { source });
+        }
+    }
+    pty::open_controlling().map_err(|source| TerminalError::NoTerminal { source })
+}
+
+/// Pipes and terminals are opened anew, non-blocking, so that a stalled reader never stops signals from being
+/// forwarded; other files, and those that may not be opened, are duplicated.
+fn open_stream(number: i32) -> Result<OwnedFd, TerminalError> {
+    let copy = fds::copy_number(number).map_err(|source| TerminalError::StandardStream { number, source })?;
+    if !pty::is_terminal(copy.as_fd()) && !fds::is_pipe(copy.as_fd()) {
+        return Ok(copy);
+    }
+    Ok(fds::reopen_nonblocking(copy.as_fd(), number == 1).unwrap_or(copy))
+}
+
+/// A container's terminal, joined to the caller's. The caller's modes come back when it is dropped.
+#[derive(Debug)]
+pub struct Terminal {
+    raw: RawMode,
+    relay: Relay,
+}
+
+/// Which descriptor a watch of [`Terminal::watches`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Input,
+    Master,
+    Output,
+}
+
+impl Terminal {
+    /// Gives the container's terminal the window size of the caller's; silent when one of them is gone.
+    pub fn resize(&self) {
+        let Some(master) = self.relay.master() else { return };
+        if let Ok(size) = pty::read_window_size(self.raw.terminal())
+            && let Err(error) = pty::write_window_size(master, size)
+        {
+            tracing::debug!(%error, "window size not set");
+        }
+    }
+
+    /// What to wait for now.
+    pub(crate) fn watches(&self) -> Vec<(Side, Watch<'_>)> {
+        self.relay.watches()
+    }
+
+    /// Whether the container has closed its terminal for now: look again soon, no descriptor will tell.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.relay.is_hung_up()
+    }
+
+    /// Moves the bytes that can be moved.
+    pub(crate) fn on_ready(&mut self, side: Side, ready: Ready) {
+        self.relay.on_ready(side, ready);
+    }
+
+    /// Looks whether a closed terminal was opened again.
+    pub(crate) fn look_again(&mut self) {
+        self.relay.look_again();
+    }
+
+    /// Moves what the container wrote before it ended, waiting for the caller to take it; then closes.
+    ///
+    /// Other processes can still hold the terminal; what they write later is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`TerminalError::Drain`].
+    pub(crate) fn drain(mut self) -> Result<(), TerminalError> {
+        while self.relay.drain_step() == Flow::Blocked {
+            let watch = [Watch {
+                fd: self.relay.output(),
+                read: false,
+                write: true,
+            }];
+            poll::wait(&watch, None).map_err(|source| TerminalError::Drain { source })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,27 @@ pub fn is_open(number: RawFd) -> io::Result<bool> {
     }
 }
 
+/// Tells whether a number is an open descriptor that the next program would get.
+///
+/// Right after start these are the inherited ones: what this program opens itself is close-on-exec.
+///
+/// # Errors
+///
+/// As [`is_open`].
+pub fn is_inheritable(number: RawFd) -> io::Result<bool> {
+    // SAFETY: as in is_open.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags >= 0 {
+        return Ok(flags & libc::FD_CLOEXEC == 0);
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::EBADF) {
+        Ok(false)
+    } else {
+        Err(error)
+    }
+}
+
 /// Finds the first closed descriptor of a row.
 ///
 /// * `first`, `count`: the row is `first` to `first + count - 1`.
@@ -187,6 +208,12 @@ pub fn copy_number(number: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor for us; nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Tells whether a descriptor is a pipe or a fifo.
+#[must_use]
+pub fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo())
 }
 
 /// Opens the same file once more, non-blocking, without touching the flags of the original.

@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod lock;
 pub mod oom;
 pub mod pidfd;
+pub mod poll;
 pub mod process;
 pub mod procfs;
 pub mod pty;

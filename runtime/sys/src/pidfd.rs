@@ -58,7 +58,10 @@ impl PidFd {
     ///
     /// Kernel: `pidfd_open(2)`, Linux 5.3.
     pub fn open(pid: i32) -> io::Result<Self> {
-        let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(rustix::io::Errno::INVAL)?;
+        let pid = Some(pid)
+            .filter(|pid| *pid > 0)
+            .and_then(Pid::from_raw)
+            .ok_or(rustix::io::Errno::INVAL)?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 

@@ -242,6 +242,27 @@ pub fn block_all() -> io::Result<SignalSet> {
     replace_mask(&SignalSet::all())
 }
 
+/// Lets this process learn how its children end, even if whoever started it ignored SIGCHLD.
+///
+/// With SIGCHLD ignored the kernel reaps every child at once and its exit code is lost.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `waitpid(2)`, notes on `SIG_IGN`.
+pub fn keep_exit_codes() -> io::Result<()> {
+    reset_action(libc::SIGCHLD)
+}
+
+fn reset_action(number: i32) -> io::Result<()> {
+    // SAFETY: SIG_DFL runs no code of ours; the numbers passed are constants that signal() accepts.
+    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Gives a child what it would have got without us: the saved mask, and SIGPIPE that kills.
 ///
 /// The Rust library ignores SIGPIPE at start, and an ignored signal stays ignored through `execve`; without this
@@ -251,10 +272,7 @@ pub fn block_all() -> io::Result<SignalSet> {
 ///
 /// The kernel's answer.
 pub fn restore_for_child(mask: &SignalSet) -> io::Result<()> {
-    // SAFETY: SIG_DFL runs no code of ours; the number is a constant that signal() accepts.
-    if unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
+    reset_action(libc::SIGPIPE)?;
     replace_mask(mask).map(drop)
 }
 

@@ -10,8 +10,9 @@ use clap::Parser;
 use nexcage_backend::{KeyringUse, RootChange};
 use nexcage_oci::Bundle;
 use nexcage_runtime::CreateOptions;
-use nexcage_runtime::inherited::Inherited;
-use nexcage_sys::{fds, scm};
+use nexcage_runtime::inherited::{Activation, Inherited};
+use nexcage_runtime::terminal::connect_console;
+use nexcage_sys::fds;
 
 use crate::args::Request;
 use crate::context;
@@ -53,11 +54,11 @@ pub(crate) struct Args {
 
 impl BundleArgs {
     /// The options of the creation, but for the console.
-    pub(crate) fn options<'a>(&self, request: &Request, inherited: &Inherited) -> CreateOptions<'a> {
+    pub(crate) fn options<'a>(&self, request: &Request, inherited: Inherited) -> CreateOptions<'a> {
         CreateOptions {
             driver: context::driver(&request.globals),
             console: None,
-            preserve_fds: inherited.count,
+            preserve_fds: inherited.count(),
             root_change: if self.no_pivot {
                 RootChange::Move
             } else {
@@ -87,11 +88,10 @@ pub(crate) fn wants_terminal(bundle: &Bundle) -> bool {
 /// What is handed on, and its variables put into the config.
 pub(crate) fn inherit(bundle: &mut Bundle, preserve_fds: u32) -> Result<Inherited> {
     fds::fill_stdio().context("open /dev/null on closed standard descriptors")?;
-    let listen = std::env::var("LISTEN_FDS").ok();
-    let inherited = Inherited::plan(preserve_fds, listen.as_deref())?;
+    let inherited = Inherited::plan(Activation::from_environment(), preserve_fds)?;
     if let Some(process) = bundle.spec.process_mut() {
         let mut env = process.env().clone().unwrap_or_default();
-        env.extend(inherited.env.iter().cloned());
+        inherited.apply_env(&mut env);
         process.set_env(Some(env));
     }
     Ok(inherited)
@@ -105,12 +105,12 @@ pub(crate) fn run(request: &Request, argv: &[OsString], args: &Args) -> Result<E
     let inherited = inherit(&mut bundle, args.bundle.preserve_fds).with_context(failed)?;
     nexcage_runtime::terminal::check(wants_terminal(&bundle), args.bundle.console_socket.is_some(), true)
         .with_context(failed)?;
-    let mut options = args.bundle.options(request, &inherited);
+    let mut options = args.bundle.options(request, inherited);
     let socket = args
         .bundle
         .console_socket
         .as_deref()
-        .map(scm::connect_stream)
+        .map(connect_console)
         .transpose()
         .with_context(failed)?;
     options.console = socket.as_ref().map(AsFd::as_fd);

@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use nexcage_backend::Process;
 use nexcage_cgroups::SubCgroup;
-use nexcage_runtime::foreground::{Foreground, Orphans};
-use nexcage_runtime::inherited::Inherited;
-use nexcage_runtime::terminal::{Console, Relay};
+use nexcage_runtime::foreground::{Adoption, Foreground};
+use nexcage_runtime::inherited::{Activation, Inherited};
+use nexcage_runtime::terminal::{Terminal, TerminalRequest, connect_console};
 use nexcage_runtime::{ExecOptions, ProcessChanges, ProcessSource, Runtime};
-use nexcage_sys::{fds, scm};
+use nexcage_sys::fds;
 use oci_spec::runtime::{Capability, Process as OciProcess};
 
 use crate::args::Request;
@@ -99,9 +99,12 @@ pub(crate) fn run(request: &Request, argv: &[OsString], args: &Args) -> Result<E
         exec(&runtime, id, process, args, sub.as_ref()).with_context(failed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let foreground = Foreground::prepare(Orphans::Adopt).with_context(failed)?;
-    let (process, relay) = exec(&runtime, id, process, args, sub.as_ref()).with_context(failed)?;
-    Ok(ExitCode::from(foreground.wait(&process, relay).with_context(failed)?))
+    let foreground = Foreground::prepare(Adoption::Leave).with_context(failed)?;
+    let (process, terminal) = exec(&runtime, id, process, args, sub.as_ref()).with_context(failed)?;
+    let status = foreground
+        .wait(process.pid, &process.pidfd, terminal, None)
+        .with_context(failed)?;
+    Ok(context::exit_code(status))
 }
 
 fn plan(runtime: &Runtime, id: &str, command: &[String], args: &Args) -> Result<OciProcess> {
@@ -190,33 +193,35 @@ fn exec(
     mut process: OciProcess,
     args: &Args,
     sub_cgroup: Option<&SubCgroup>,
-) -> Result<(Process, Option<Relay>)> {
+) -> Result<(Process, Option<Terminal>)> {
     fds::fill_stdio().context("open /dev/null on closed standard descriptors")?;
-    let listen = std::env::var("LISTEN_FDS").ok();
-    let inherited = Inherited::plan(args.preserve_fds, listen.as_deref())?;
+    let inherited = Inherited::plan(Activation::default(), args.preserve_fds)?;
     let mut env = process.env().clone().unwrap_or_default();
-    env.extend(inherited.env);
+    inherited.apply_env(&mut env);
     process.set_env(Some(env));
-    let socket = args.console_socket.as_deref().map(scm::connect_stream).transpose()?;
+    let socket = args.console_socket.as_deref().map(connect_console).transpose()?;
     let own = if process.terminal() == Some(true) && socket.is_none() {
-        Some(Console::open()?)
+        Some(TerminalRequest::open()?)
     } else {
         None
     };
     let options = ExecOptions {
-        console: socket.as_ref().or(own.as_ref().map(|c| &c.theirs)).map(AsFd::as_fd),
-        preserve_fds: inherited.count,
+        console: socket
+            .as_ref()
+            .map(AsFd::as_fd)
+            .or(own.as_ref().map(TerminalRequest::console)),
+        preserve_fds: inherited.count(),
         ignore_paused: args.ignore_paused,
         sub_cgroup,
         pid_file: args.pid_file.as_deref(),
         pidfd_socket: args.pidfd_socket.as_deref(),
     };
     let made = runtime.exec(id, &process, &options)?;
-    let relay = own
-        .map(Console::join)
+    let terminal = own
+        .map(TerminalRequest::receive)
         .transpose()
         .context("join the process's terminal")?;
-    Ok((made, relay))
+    Ok((made, terminal))
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use nexcage_backend::Process;
 use nexcage_oci::Bundle;
-use nexcage_runtime::foreground::{Foreground, Orphans};
-use nexcage_runtime::terminal::{Console, Relay};
+use nexcage_runtime::foreground::{Adoption, Foreground};
+use nexcage_runtime::terminal::{Terminal, TerminalRequest, connect_console};
 use nexcage_runtime::{DeleteOptions, Runtime};
-use nexcage_sys::scm;
 
 use super::create::{BundleArgs, inherit, wants_terminal};
 use crate::args::Request;
@@ -51,42 +50,47 @@ pub(crate) fn run(request: &Request, argv: &[OsString], args: &Args) -> Result<E
         runtime.start(&args.id).with_context(failed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let orphans = if args.no_subreaper {
-        Orphans::Leave
+    let adoption = if args.no_subreaper {
+        Adoption::Leave
     } else {
-        Orphans::Adopt
+        Adoption::Subreaper
     };
-    let foreground = Foreground::prepare(orphans).with_context(failed)?;
-    let (process, relay) = create(&runtime, request, args, bundle).with_context(failed)?;
+    let foreground = Foreground::prepare(adoption).with_context(failed)?;
+    let (process, terminal) = create(&runtime, request, args, bundle).with_context(failed)?;
     runtime.start(&args.id).with_context(failed)?;
-    let code = foreground.wait(&process, relay).with_context(failed)?;
+    let status = foreground
+        .wait(process.pid, &process.pidfd, terminal, None)
+        .with_context(failed)?;
     if !args.keep {
         runtime
             .delete(&args.id, DeleteOptions { force: true })
             .with_context(failed)?;
     }
-    Ok(ExitCode::from(code))
+    Ok(context::exit_code(status))
 }
 
-fn create(runtime: &Runtime, request: &Request, args: &Args, mut bundle: Bundle) -> Result<(Process, Option<Relay>)> {
+fn create(
+    runtime: &Runtime,
+    request: &Request,
+    args: &Args,
+    mut bundle: Bundle,
+) -> Result<(Process, Option<Terminal>)> {
     let inherited = inherit(&mut bundle, args.bundle.preserve_fds)?;
-    let mut options = args.bundle.options(request, &inherited);
-    let socket = args
-        .bundle
-        .console_socket
-        .as_deref()
-        .map(scm::connect_stream)
-        .transpose()?;
+    let mut options = args.bundle.options(request, inherited);
+    let socket = args.bundle.console_socket.as_deref().map(connect_console).transpose()?;
     let own = if wants_terminal(&bundle) && socket.is_none() {
-        Some(Console::open()?)
+        Some(TerminalRequest::open()?)
     } else {
         None
     };
-    options.console = socket.as_ref().or(own.as_ref().map(|c| &c.theirs)).map(AsFd::as_fd);
+    options.console = socket
+        .as_ref()
+        .map(AsFd::as_fd)
+        .or(own.as_ref().map(TerminalRequest::console));
     let process = runtime.create(&args.id, &bundle, &options)?;
-    let relay = own
-        .map(Console::join)
+    let terminal = own
+        .map(TerminalRequest::receive)
         .transpose()
         .context("join the container's terminal")?;
-    Ok((process, relay))
+    Ok((process, terminal))
 }
