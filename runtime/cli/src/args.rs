@@ -1,356 +1,275 @@
-//! The command line, read lazily: the global flags by hand, then the one command that is named.
+//! What the user asked for: the command line of runc 1.5, plus the flags other runtimes taught the clients.
 //!
-//! Clients write flags as Go's and urfave/cli's parsers take them: `--flag v`, `--flag=v`, `-flag v`; global flags come
-//! before the command.
+//! Go's flag dialect is read by `dialect`, the types and the help texts are clap's. Only the one sub-command that was
+//! asked for is built: a runtime starts too often to build seventeen. Nothing here touches the machine.
+
+mod criu;
+mod dialect;
+mod entries;
+mod exec;
+mod globals;
+mod help;
+mod lifecycle;
+mod query;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod units;
+mod update;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::ExitCode;
 
-use clap::{ArgAction, CommandFactory, Parser};
+pub use criu::{CgroupsMode, CheckpointArgs, CriuArgs, PageServer, RestoreArgs};
+use dialect::Limit;
+use entries::{Arity, Entry};
+pub use exec::{ExecArgs, ExecUser, SubCgroup, SubCgroupError};
+pub use globals::{Cgroups, Globals, LogFormat};
+pub use help::full_command;
+pub use lifecycle::{CreateArgs, DeleteArgs, KillArgs, ProcessFiles, RunArgs, RunSource, RunSourceError};
+pub use query::{EventsArgs, FeaturesArgs, Format, IdArgs, ListArgs, PsArgs, SpecArgs};
+pub use signal::Signal;
+pub use update::{Resources, UpdateArgs};
 
-use crate::report;
-
-/// The format of `--log`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum LogFormat {
-    /// `key=value` lines.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// `--rootless`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Rootless {
-    /// By user id and user namespace.
-    #[default]
-    Auto,
-    /// Always.
-    Yes,
-    /// Never.
-    No,
-}
-
-/// Flags before the command.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Globals {
-    pub(crate) root: Option<PathBuf>,
-    pub(crate) log: Option<PathBuf>,
-    pub(crate) log_format: LogFormat,
-    pub(crate) debug: bool,
-    pub(crate) systemd_cgroup: bool,
-    pub(crate) rootless: Rootless,
-}
-
-/// A command line, its command not parsed yet.
+/// A command line that was understood.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) globals: Globals,
-    pub(crate) command: String,
-    /// What follows the command.
-    pub(crate) rest: Vec<OsString>,
+pub struct Cli {
+    /// The flags that belong to every command.
+    pub globals: Globals,
+    /// The command with its own flags and arguments.
+    pub command: Command,
 }
 
-/// A command line that is not run: help, version, or a mistake.
+/// The command with its flags and arguments; one variant a sub-command.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    text: String,
-    mistake: bool,
+#[expect(missing_docs, reason = "a variant is the sub-command of its name")]
+pub enum Command {
+    Checkpoint(CheckpointArgs),
+    Create(CreateArgs),
+    Delete(DeleteArgs),
+    Events(EventsArgs),
+    Exec(ExecArgs),
+    Features(FeaturesArgs),
+    Kill(KillArgs),
+    List(ListArgs),
+    Pause(IdArgs),
+    Ps(PsArgs),
+    Restore(RestoreArgs),
+    Resume(IdArgs),
+    Run(RunArgs),
+    Spec(SpecArgs),
+    Start(IdArgs),
+    State(IdArgs),
+    Update(UpdateArgs),
 }
 
-impl Refused {
-    fn mistake(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            mistake: true,
+impl Command {
+    /// Names the sub-command as the user typed it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Create(_) => "create",
+            Self::Delete(_) => "delete",
+            Self::Events(_) => "events",
+            Self::Exec(_) => "exec",
+            Self::Features(_) => "features",
+            Self::Kill(_) => "kill",
+            Self::List(_) => "list",
+            Self::Pause(_) => "pause",
+            Self::Ps(_) => "ps",
+            Self::Restore(_) => "restore",
+            Self::Resume(_) => "resume",
+            Self::Run(_) => "run",
+            Self::Spec(_) => "spec",
+            Self::Start(_) => "start",
+            Self::State(_) => "state",
+            Self::Update(_) => "update",
         }
     }
 
-    fn answer(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            mistake: false,
-        }
-    }
-
-    /// Prints it: an answer on standard output, a mistake on standard error.
-    pub(crate) fn print(self) -> ExitCode {
-        if self.mistake {
-            report::print_error(&self.text);
-            ExitCode::FAILURE
-        } else {
-            report::print_answer(&self.text)
+    /// Returns the container id the command names, if it names one.
+    #[must_use]
+    pub fn container_id(&self) -> Option<&str> {
+        match self {
+            Self::Checkpoint(a) => Some(&a.id),
+            Self::Create(a) => Some(&a.id),
+            Self::Delete(a) => Some(&a.id),
+            Self::Events(a) => Some(&a.id),
+            Self::Exec(a) => Some(&a.id),
+            Self::Kill(a) => Some(&a.id),
+            Self::Pause(a) | Self::Resume(a) | Self::Start(a) | Self::State(a) => Some(&a.id),
+            Self::Ps(a) => Some(&a.id),
+            Self::Restore(a) => Some(&a.id),
+            Self::Update(a) => Some(&a.id),
+            Self::Run(a) => a.container_id(),
+            Self::Features(_) | Self::List(_) | Self::Spec(_) => None,
         }
     }
 }
 
-/// Parses the global flags.
+/// What is to be done with a command line that was understood.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Run this command.
+    Run(Box<Cli>),
+    /// Print this text, help or version, and succeed.
+    Print(String),
+}
+
+/// A command line that was not understood.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct UsageError {
+    message: String,
+    /// The sub-command whose help is shown; `None` is the program's own.
+    command: Option<&'static str>,
+    exit_code: u8,
+    shows_help: bool,
+}
+
+impl UsageError {
+    fn new(command: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            command,
+            exit_code: 1,
+            shows_help: true,
+        }
+    }
+
+    /// A value of the wrong form: help would only push it off the screen.
+    fn value(reason: impl std::fmt::Display) -> Self {
+        Self::plain(reason.to_string(), 1)
+    }
+
+    fn plain(message: impl Into<String>, exit_code: u8) -> Self {
+        Self {
+            message: message.into(),
+            command: None,
+            exit_code,
+            shows_help: false,
+        }
+    }
+
+    /// Returns the exit code runc gives: 3 for an unknown command, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// Renders the help of the command that was misused, when help is of use.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        self.shows_help
+            .then(|| self.command.and_then(help::of_command).unwrap_or_else(help::of_program))
+    }
+}
+
+/// Reads a command line.
 ///
-/// # Errors
+/// * `args`: the arguments after the program's name.
 ///
-/// [`Refused`] for `--help`, `--version` and mistakes.
-pub(crate) fn parse(args: &[OsString]) -> Result<Request, Refused> {
+/// Returns the global flags, as far as they were read, so that a failure can be reported where the client looks, and
+/// what is to be done.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> (Globals, Result<Parsed, UsageError>) {
+    let args: Vec<OsString> = args.into_iter().collect();
     let mut globals = Globals::default();
-    let mut rest = args.iter().skip(1).cloned().collect::<Vec<_>>().into_iter();
-    while let Some(arg) = rest.next() {
-        let text = arg.to_string_lossy().into_owned();
-        let Some(flag) = text
-            .strip_prefix("--")
-            .or_else(|| text.strip_prefix('-'))
-            .filter(|f| !f.is_empty())
-        else {
-            return command(globals, text, rest.collect());
-        };
-        let (name, inline) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(OsString::from(value))),
-            None => (flag, None),
-        };
-        set_global(&mut globals, name, inline, &mut rest)?;
-    }
-    Err(Refused::answer(general_help()))
+    let parsed = parse_into(&mut globals, &args);
+    (globals, parsed)
 }
 
-fn set_global(
-    globals: &mut Globals,
-    name: &str,
-    inline: Option<OsString>,
-    rest: &mut impl Iterator<Item = OsString>,
-) -> Result<(), Refused> {
-    let on = inline.as_ref().is_none_or(|v| v != "false");
-    let mut value = || {
-        inline
-            .clone()
-            .or_else(|| rest.next())
-            .ok_or_else(|| Refused::mistake(format!("flag needs an argument: -{name}")))
-    };
-    match name {
-        "root" => globals.root = Some(value()?.into()),
-        "log" => globals.log = Some(value()?.into()),
-        "log-format" => globals.log_format = log_format(&value()?)?,
-        "rootless" => globals.rootless = rootless(&value()?)?,
-        // Accepted for runc's callers: the program is found on the search path, cgroups by their file systems.
-        "criu" | "cgroup-manager" => drop(value()?),
-        "debug" => globals.debug = on,
-        "systemd-cgroup" => globals.systemd_cgroup = on,
-        "help" | "h" => return Err(Refused::answer(general_help())),
-        "version" | "v" => return Err(Refused::answer(crate::commands::version())),
-        _ => return Err(Refused::mistake(format!("flag provided but not defined: -{name}"))),
-    }
-    Ok(())
-}
-
-fn log_format(value: &OsString) -> Result<LogFormat, Refused> {
-    match value.to_str() {
-        Some("text") => Ok(LogFormat::Text),
-        Some("json") => Ok(LogFormat::Json),
-        _ => Err(Refused::mistake(format!(
-            "invalid log-format {value:?}: use text or json"
-        ))),
-    }
-}
-
-fn rootless(value: &OsString) -> Result<Rootless, Refused> {
-    match value.to_str() {
-        Some("auto") => Ok(Rootless::Auto),
-        Some("true") => Ok(Rootless::Yes),
-        Some("false") => Ok(Rootless::No),
-        _ => Err(Refused::mistake(format!(
-            "invalid rootless {value:?}: use auto, true or false"
-        ))),
-    }
-}
-
-fn command(globals: Globals, name: String, rest: Vec<OsString>) -> Result<Request, Refused> {
-    if name == "help" || name == "h" {
-        let text = match rest.first().and_then(|topic| topic.to_str()) {
-            Some(topic) => crate::commands::help(topic).ok_or_else(|| no_such_command(topic))?,
-            None => general_help(),
-        };
-        return Err(Refused::answer(text));
-    }
-    if crate::commands::ABOUT.iter().all(|(known, _)| *known != name) {
-        return Err(no_such_command(&name));
-    }
-    Ok(Request {
-        globals,
-        command: name,
-        rest,
-    })
-}
-
-fn no_such_command(name: &str) -> Refused {
-    Refused::mistake(format!("no such command {name:?}: see `nexcage help`"))
-}
-
-fn general_help() -> String {
-    let mut text =
-        String::from("nexcage - OCI container runtime\n\nUsage: nexcage [FLAGS] COMMAND [ARGS]\n\nCommands:\n");
-    for (name, about) in crate::commands::ABOUT {
-        text.push_str(&format!("  {name:<12}{about}\n"));
-    }
-    text.push_str(
-        "  help        Show this, or the help of a command\n\nFlags:\n  \
-         --root DIR           state directory (default /run/nexcage, or $XDG_RUNTIME_DIR/nexcage without privileges)\n  \
-         --log FILE           append errors to this file\n  \
-         --log-format FORMAT  text or json\n  \
-         --debug              log every step to standard error\n  \
-         --systemd-cgroup     let systemd make cgroups (cgroupsPath is slice:prefix:name)\n  \
-         --rootless MODE      auto, true or false\n  \
-         --criu PATH          accepted and ignored\n  \
-         --help, -h           show this\n  \
-         --version, -v        show the version\n",
-    );
-    text
-}
-
-/// Parses a command's own arguments.
-///
-/// # Errors
-///
-/// A message for standard error, or `Ok(Err(help))` when help was asked for.
-pub(crate) fn parse_command<T: Parser>(request: &Request) -> anyhow::Result<Result<T, String>> {
-    let mut command = T::command()
-        .bin_name(format!("nexcage {}", request.command))
-        .no_binary_name(true)
-        .disable_version_flag(true)
-        .infer_long_args(false);
-    let rest = go_flags(&command, &request.rest);
-    let matches = match command.try_get_matches_from_mut(rest) {
-        Ok(matches) => matches,
-        Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => return Ok(Err(error.to_string())),
-        Err(error) => anyhow::bail!("{}", one_line(&error)),
-    };
-    Ok(Ok(T::from_arg_matches(&matches)?))
-}
-
-/// The help of a command.
-pub(crate) fn help_of<T: CommandFactory>(name: &str) -> String {
-    T::command()
-        .bin_name(format!("nexcage {name}"))
-        .disable_version_flag(true)
-        .render_long_help()
-        .to_string()
-}
-
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
-    let joined = lines.filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
-    joined.strip_prefix("error: ").unwrap_or(&joined).to_owned()
-}
-
-/// Writes Go's `-flag` as `--flag`, up to where the command's own arguments begin.
-fn go_flags(command: &clap::Command, args: &[OsString]) -> Vec<OsString> {
-    let takes_value = |name: &str| {
-        command
-            .get_arguments()
-            .find(|a| a.get_long() == Some(name) || is_alias(a, name))
-            .map(|a| matches!(a.get_action(), ArgAction::Set | ArgAction::Append))
-    };
-    let stops = command.get_arguments().any(clap::Arg::is_trailing_var_arg_set);
-    let mut out = Vec::with_capacity(args.len());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let text = arg.to_string_lossy();
-        let Some(flag) = text.strip_prefix('-').filter(|f| !f.is_empty()) else {
-            out.push(arg.clone());
-            if stops {
-                break;
-            }
-            continue;
-        };
-        if flag == "-" {
-            out.push(arg.clone());
-            break;
-        }
-        let long = flag.strip_prefix('-').unwrap_or(flag);
-        let name = long.split('=').next().unwrap_or_default();
-        match takes_value(name) {
-            Some(wants) => {
-                out.push(OsString::from(format!("--{long}")));
-                if wants && !long.contains('=') {
-                    out.extend(args.next().cloned());
-                }
-            }
-            None => {
-                out.push(arg.clone());
-                let short = flag.chars().next().filter(|_| flag.chars().count() == 1);
-                let wants = command.get_arguments().any(|a| {
-                    a.get_short() == short
-                        && short.is_some()
-                        && matches!(a.get_action(), ArgAction::Set | ArgAction::Append)
-                });
-                if wants {
-                    out.extend(args.next().cloned());
-                }
-            }
+fn parse_into(globals: &mut Globals, args: &[OsString]) -> Result<Parsed, UsageError> {
+    let walked = dialect::walk(args, Limit::Arguments(0), &|name| globals::find(name))
+        .map_err(|error| UsageError::new(None, error.to_string()))?;
+    let (mut wants_help, mut wants_version) = (false, false);
+    for flag in walked.flags {
+        match flag.name {
+            "help" => wants_help = true,
+            "version" => wants_version = true,
+            _ => globals
+                .set(flag.name, flag.value)
+                .map_err(|error| UsageError::new(None, error.to_string()))?,
         }
     }
-    out.extend(args.cloned());
-    out
+    if wants_help {
+        return Ok(Parsed::Print(help::of_program()));
+    }
+    if wants_version {
+        return Ok(Parsed::Print(crate::version::text()));
+    }
+    let Some((name, rest)) = walked.arguments.split_first() else {
+        return Ok(Parsed::Print(help::of_program()));
+    };
+    let name = name.to_string_lossy();
+    match entries::find(&name) {
+        Some(entry) => parse_command(globals, entry, rest),
+        None if name == "help" || name == "h" => parse_help(rest),
+        None => Err(unknown_command(&name)),
+    }
 }
 
-fn is_alias(arg: &clap::Arg, name: &str) -> bool {
-    arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
+fn unknown_command(name: &str) -> UsageError {
+    UsageError::plain(
+        format!("No help topic for '{name}': see \"nexcage help\" for the commands"),
+        3,
+    )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn parse_help(rest: &[OsString]) -> Result<Parsed, UsageError> {
+    let Some(topic) = rest.iter().find(|arg| !arg.as_encoded_bytes().starts_with(b"-")) else {
+        return Ok(Parsed::Print(help::of_program()));
+    };
+    let topic = topic.to_string_lossy();
+    help::of_command(&topic)
+        .map(Parsed::Print)
+        .ok_or_else(|| unknown_command(&topic))
+}
 
-    fn strings(args: &[&str]) -> Vec<OsString> {
-        std::iter::once("nexcage")
-            .chain(args.iter().copied())
-            .map(OsString::from)
-            .collect()
+fn parse_command(globals: &mut Globals, entry: &'static Entry, args: &[OsString]) -> Result<Parsed, UsageError> {
+    let usage = |message: String| UsageError::new(Some(entry.name), message);
+    let mut command = entry.command();
+    let walked = {
+        let find = |name: &str| dialect::find_in(&command, name).or_else(|| globals::find_inherited(name));
+        dialect::walk(args, entry.limit, &find).map_err(|error| usage(error.to_string()))?
+    };
+    let mut argv = Vec::with_capacity(args.len() + 1);
+    for flag in walked.flags {
+        match (flag.inherited, flag.name) {
+            (true, "help") => return Ok(Parsed::Print(entry.help())),
+            (true, name) => globals
+                .set(name, flag.value)
+                .map_err(|error| usage(error.to_string()))?,
+            (false, _) => argv.push(flag.into_argument()),
+        }
     }
+    let is_local_run = entry.name == "run" && walked.stopped_by_flag;
+    if !is_local_run {
+        check_arity(entry, walked.arguments.len()).map_err(usage)?;
+    }
+    argv.push("--".into());
+    argv.extend(walked.arguments);
+    let matches = command
+        .try_get_matches_from_mut(argv)
+        .map_err(|error| UsageError::value(dialect::clap_message(&error)))?;
+    let command = (entry.from)(&matches).map_err(|error| UsageError::value(dialect::clap_message(&error)))?;
+    if command.container_id() == Some("") {
+        return Err(UsageError::plain("container id cannot be empty", 1));
+    }
+    Ok(Parsed::Run(Box::new(Cli {
+        globals: globals.clone(),
+        command,
+    })))
+}
 
-    #[test]
-    fn global_flags_are_taken_joined_split_and_with_one_dash() {
-        let request = parse(&strings(&[
-            "--log-format=json",
-            "--log",
-            "/l",
-            "-root",
-            "/r",
-            "--debug",
-            "state",
-            "--x",
-            "c",
-        ]))
-        .unwrap();
-        assert_eq!(request.globals.log_format, LogFormat::Json);
-        assert_eq!(request.globals.log, Some("/l".into()));
-        assert_eq!(request.globals.root, Some("/r".into()));
-        assert!(request.globals.debug);
-        assert_eq!(request.rest, ["--x", "c"]);
-    }
-
-    #[track_caller]
-    fn check_mistake(args: &[&str], expected: &str) {
-        let refused = parse(&strings(args)).unwrap_err();
-        assert!(refused.mistake);
-        assert_eq!(refused.text, expected);
-    }
-
-    #[test]
-    fn mistakes_have_runcs_words() {
-        check_mistake(&["--nosuch", "list"], "flag provided but not defined: -nosuch");
-        check_mistake(&["--root"], "flag needs an argument: -root");
-        check_mistake(
-            &["--rootless", "x", "list"],
-            "invalid rootless \"x\": use auto, true or false",
-        );
-    }
-
-    #[test]
-    fn the_flags_of_other_managers_are_accepted() {
-        let request = parse(&strings(&["--cgroup-manager", "disabled", "--criu", "x", "list"])).unwrap();
-        assert_eq!(request.command, "list");
-    }
+fn check_arity(entry: &Entry, count: usize) -> Result<(), String> {
+    let (wants, number) = match entry.arity {
+        Arity::Exactly(n) if count != n => ("exactly", n),
+        Arity::Between(min, _) | Arity::AtLeast(min) if count < min => ("a minimum of", min),
+        Arity::Between(_, max) if count > max => ("a maximum of", max),
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "\"nexcage {}\" requires {wants} {number} argument(s)",
+        entry.name
+    ))
 }

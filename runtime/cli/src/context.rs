@@ -9,38 +9,47 @@ use nexcage_cgroups::Driver;
 use nexcage_oci::Bundle;
 use nexcage_runtime::{Runtime, Store};
 use nexcage_sys::pidfd::ExitStatus;
+use nexcage_sys::userns;
 
-use crate::args::{Globals, Request};
+use crate::args::{Cgroups, Globals};
 use crate::{report, root};
+
+/// Whether this process lacks privileges over the node.
+fn is_rootless(globals: &Globals) -> bool {
+    // When the map cannot be read, privileges over the node cannot be told from those over a namespace: assume less.
+    globals
+        .rootless
+        .unwrap_or_else(|| userns::euid() != 0 || userns::is_in_user_namespace().unwrap_or(true))
+}
 
 /// The runtime on the state directory of the command line.
 pub(crate) fn runtime(globals: &Globals) -> Result<Runtime> {
-    let store = Store::new(root::state_dir(globals)?);
-    Ok(Runtime::new(store, Box::new(Libcontainer), root::is_rootless(globals)))
+    let store = Store::new(root::state_root(globals)?);
+    Ok(Runtime::new(store, Box::new(Libcontainer), is_rootless(globals)))
 }
 
 /// The cgroup driver of the command line.
 pub(crate) fn driver(globals: &Globals) -> Driver {
-    if globals.systemd_cgroup {
-        Driver::Systemd
-    } else {
-        Driver::Cgroupfs
+    match globals.cgroups {
+        Cgroups::Systemd => Driver::Systemd,
+        Cgroups::Fs | Cgroups::Disabled => Driver::Cgroupfs,
     }
 }
 
 /// Protects the program and executes it again if need be; for commands that enter containers.
-pub(crate) fn seal(args: &[std::ffi::OsString]) -> Result<()> {
-    nexcage_sys::seal::ensure_sealed(args)
+pub(crate) fn seal() -> Result<()> {
+    let argv: Vec<_> = std::env::args_os().collect();
+    nexcage_sys::seal::ensure_sealed(&argv)
         .map(drop)
         .context("protect the running program")
 }
 
 /// Loads a bundle, its warnings on standard error.
-pub(crate) fn load_bundle(path: Option<&Path>, id: &str) -> Result<Bundle> {
+pub(crate) fn load_bundle(path: Option<&Path>) -> Result<Bundle> {
     let path = path.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-    let bundle = Bundle::load(&path).with_context(|| failed("create", id))?;
+    let bundle = Bundle::load(&path)?;
     for warning in &bundle.warnings {
-        report::print_warning(&warning.to_string());
+        report::warning(&warning.to_string());
     }
     Ok(bundle)
 }
@@ -48,14 +57,4 @@ pub(crate) fn load_bundle(path: Option<&Path>, id: &str) -> Result<Bundle> {
 /// The program's exit code for a process that ended.
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(status.code()).unwrap_or(u8::MAX))
-}
-
-/// What an error of a command begins with.
-pub(crate) fn failed(command: &str, id: &str) -> String {
-    format!("{command} {id:?}")
-}
-
-/// The same, for the command that is run.
-pub(crate) fn failed_request(request: &Request, id: &str) -> String {
-    failed(&request.command, id)
 }

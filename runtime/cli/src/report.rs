@@ -1,100 +1,147 @@
-//! The one place that prints: answers, and one line for a failure.
+//! The one place that prints: what a command has to say, and the error of a failed one.
+//!
+//! A failed command leaves exactly one line in the log, whose form clients parse, and the same text on standard error.
+//! Nothing else is ever written to the log without `--debug`.
+
+pub mod debug;
+mod line;
+pub mod phrases;
+mod text;
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use crate::args::{LogFormat, Request};
+use crate::args::{Globals, LogFormat, UsageError};
+pub use text::one_line;
 
-/// Longest text of a failure; conmon reads 8 KiB at most.
-const MAX_TEXT: usize = 6 * 1024;
+/// `exec` tells its own failure from the process's exit code by this one, as runc does.
+const EXEC_FAILED: u8 = 255;
 
-/// Prints a failure, and appends it to `--log`: one line each, the same text.
-pub(crate) fn failure(request: &Request, error: &anyhow::Error) -> ExitCode {
-    let text = clean(&format!("{error:#}"));
-    print_error(&text);
-    if let Some(path) = &request.globals.log {
-        let line = log_line(request.globals.log_format, &text);
-        let logged = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .and_then(|mut f| f.write_all(line.as_bytes()));
-        if let Err(error) = logged {
-            print_error(&format!("write log {path:?}: {error}"));
-        }
-    }
-    ExitCode::FAILURE
-}
-
-fn log_line(format: LogFormat, text: &str) -> String {
-    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    match format {
-        LogFormat::Json => format!(
-            "{}\n",
-            serde_json::json!({ "level": "error", "msg": text, "time": time })
-        ),
-        LogFormat::Text => format!("time=\"{time}\" level=error msg={}\n", serde_json::Value::from(text)),
-    }
-}
-
-/// One line of printable text: what a container or a config says must not forge lines or move a terminal.
-fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if out.len() >= MAX_TEXT {
-            out.push_str("...");
-            break;
-        }
-        match c {
-            '\n' | '\t' => out.push(' '),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Prints an error line.
-pub(crate) fn print_error(text: &str) {
-    // A closed standard error leaves nobody to tell; the exit code still does.
-    drop(writeln!(io::stderr().lock(), "nexcage: {text}"));
-}
-
-/// Prints a warning line.
-pub(crate) fn print_warning(text: &str) {
-    drop(writeln!(io::stderr().lock(), "nexcage: warning: {}", clean(text)));
-}
-
-/// Prints an answer; a reader that has gone away is not a failure.
-pub(crate) fn print_answer(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+/// Prints a text on standard output.
+///
+/// Returns success, or the code of the reported failure when it could not be written.
+#[must_use]
+pub fn text(globals: &Globals, text: &str) -> ExitCode {
+    match crate::output::print(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => failure(globals, "", &error),
     }
+}
+
+/// Reports why a command failed.
+///
+/// * `command`: the sub-command's name.
+/// * `error`: its chain becomes one line.
+///
+/// Returns the exit code: 255 for `exec`, else 1, as runc.
+#[must_use]
+pub fn failure(globals: &Globals, command: &str, error: &anyhow::Error) -> ExitCode {
+    report(globals, &one_line(&format!("{error:#}")));
+    ExitCode::from(if command == "exec" { EXEC_FAILED } else { 1 })
+}
+
+/// Reports a command line that was not understood, after the help of the command on standard output, as runc.
+#[must_use]
+pub fn usage(globals: &Globals, error: &UsageError) -> ExitCode {
+    if let Some(help) = error.help() {
+        // A reader who is gone must not hide the error itself.
+        crate::output::print(&format!("Incorrect Usage: {error}\n\n{help}")).unwrap_or_default();
+    }
+    report(globals, &one_line(&error.to_string()));
+    ExitCode::from(error.exit_code())
+}
+
+/// Says on standard error, never in the log, that the command goes on with less than it was asked for.
+pub fn warning(lost: &str) {
+    to_stderr(&format!("nexcage: warning: {}\n", one_line(lost)));
+}
+
+fn report(globals: &Globals, message: &str) {
+    let line = line::render(globals.log_format, "error", message, &[]);
+    let plain = format!("nexcage: {message}\n");
+    match &globals.log {
+        Some(path) => {
+            to_stderr(&plain);
+            if let Err(error) = append(path, &line) {
+                to_stderr(&one_line(&format!("nexcage: append to log {path:?}: {error}")));
+                to_stderr("\n");
+            }
+        }
+        None if globals.log_format == LogFormat::Json => to_stderr(&line),
+        None => to_stderr(&plain),
+    }
+}
+
+fn append(path: &Path, line: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    options.open(path)?.write_all(line.as_bytes())
+}
+
+fn to_stderr(text: &str) {
+    // With standard error gone there is nobody left to tell.
+    io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_json_line_has_what_clients_parse() {
-        let line = log_line(LogFormat::Json, "a \"b\"");
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (value["level"].as_str(), value["msg"].as_str()),
-            (Some("error"), Some("a \"b\""))
-        );
-        assert!(value["time"].as_str().unwrap().ends_with('Z'));
-        assert_eq!(line.matches('\n').count(), 1);
+    fn logged(format: LogFormat, error: &anyhow::Error) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let globals = Globals {
+            log: Some(log.clone()),
+            log_format: format,
+            ..Globals::default()
+        };
+        let code = failure(&globals, "create", error);
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(1)));
+        std::fs::read_to_string(log).unwrap()
     }
 
     #[test]
-    fn control_characters_cannot_forge_a_line() {
-        assert_eq!(clean("a\nb\u{1b}[2J"), "a b\\u{1b}[2J");
+    fn failure_leaves_one_json_object() {
+        let error = anyhow::anyhow!("Permission denied (os error 13)")
+            .context("mount \"/a\nb\"")
+            .context("create \"x\"");
+        let text = logged(LogFormat::Json, &error);
+        assert_eq!(text.matches('\n').count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["level"], "error");
+        assert_eq!(
+            value["msg"],
+            "create \"x\": mount \"/a\\nb\": Permission denied (os error 13)"
+        );
+        assert!(humantime::parse_rfc3339(value["time"].as_str().unwrap()).is_ok());
+        assert_eq!(value.as_object().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn text_format_is_logrus() {
+        let text = logged(LogFormat::Text, &anyhow::anyhow!("say \"no\""));
+        let (time, rest) = text.split_once("\" ").unwrap();
+        assert!(time.starts_with("time=\"2"), "{time}");
+        assert_eq!(rest, "level=error msg=\"say \\\"no\\\"\"\n");
+    }
+
+    #[test]
+    fn failures_are_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let globals = Globals {
+            log: Some(dir.path().join("log")),
+            log_format: LogFormat::Json,
+            ..Globals::default()
+        };
+        for text in ["one", "two"] {
+            let _code = failure(&globals, "exec", &anyhow::anyhow!(text));
+        }
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("log")).unwrap().lines().count(),
+            2
+        );
     }
 }

@@ -1,5 +1,17 @@
 //! Containers from creation to deletion, driven through the program.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::disallowed_methods,
+    reason = "test code"
+)]
 
+#[path = "support/common.rs"]
 mod common;
 
 use std::io::Write;

@@ -41,8 +41,8 @@ pub struct ProcessChanges {
     pub apparmor: Option<String>,
     /// `SELinux` label.
     pub process_label: Option<String>,
-    /// Set no_new_privileges.
-    pub no_new_privs: bool,
+    /// Set or clear no_new_privileges.
+    pub no_new_privs: Option<bool>,
     /// Capabilities to add, all sets.
     pub capabilities: Vec<Capability>,
 }
@@ -177,8 +177,8 @@ fn apply_changes(mut process: OciProcess, changes: ProcessChanges) -> OciProcess
     if changes.process_label.is_some() {
         process.set_selinux_label(changes.process_label);
     }
-    if changes.no_new_privs {
-        process.set_no_new_privileges(Some(true));
+    if changes.no_new_privs.is_some() {
+        process.set_no_new_privileges(changes.no_new_privs);
     }
     add_capabilities(&mut process, &changes.capabilities);
     process

@@ -2,28 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
+use anyhow::Result;
 use nexcage_runtime::DeleteOptions;
 
-use crate::args::Request;
+use crate::args::{DeleteArgs, Globals};
 use crate::context;
 
-/// Delete a container that has stopped.
-#[derive(Debug, Parser)]
-pub(crate) struct Args {
-    /// Kill a running container first; an unknown one is fine
-    #[arg(long, short)]
-    force: bool,
-    /// The container
-    id: String,
-}
-
-pub(crate) fn run(request: &Request, args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(globals: &Globals, args: &DeleteArgs) -> Result<ExitCode> {
     let options = DeleteOptions { force: args.force };
-    let runtime = context::runtime(&request.globals)?;
-    runtime
-        .delete(&args.id, options)
-        .with_context(|| context::failed_request(request, &args.id))?;
+    let runtime = context::runtime(globals)?;
+    runtime.delete(&args.id, options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,49 +1,31 @@
 //! `events`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
+use anyhow::Result;
 use nexcage_runtime::Runtime;
 use nexcage_runtime::events::{Waited, wait};
-use serde_json::json;
 
-use crate::args::Request;
-use crate::{context, report};
+use crate::args::{EventsArgs, Globals};
+use crate::context;
+use crate::output;
 
-/// Show out-of-memory events and statistics of a container, one JSON object a line.
-#[derive(Debug, Parser)]
-pub(crate) struct Args {
-    /// Time between statistics
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
-    interval: Duration,
-    /// Show statistics once
-    #[arg(long)]
-    stats: bool,
-    /// The container
-    id: String,
-}
-
-pub(crate) fn run(request: &Request, args: &Args) -> Result<ExitCode> {
-    let failed = || context::failed_request(request, &args.id);
-    let runtime = context::runtime(&request.globals)?;
+pub(crate) fn run(globals: &Globals, args: &EventsArgs) -> Result<ExitCode> {
+    let runtime = context::runtime(globals)?;
     anyhow::ensure!(!args.interval.is_zero(), "interval must be above 0");
     if args.stats {
-        return print_stats(&runtime, &args.id).with_context(failed);
+        return print_stats(&runtime, &args.id);
     }
-    follow(&runtime, args).with_context(failed)
+    follow(&runtime, args)
 }
 
 fn print_stats(runtime: &Runtime, id: &str) -> Result<ExitCode> {
     let stats = runtime.stats(id)?;
-    Ok(report::print_answer(&format!(
-        "{}\n",
-        json!({ "type": "stats", "id": id, "data": stats })
-    )))
+    output::print(&output::events::stats(id, &stats)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn follow(runtime: &Runtime, args: &Args) -> Result<ExitCode> {
+fn follow(runtime: &Runtime, args: &EventsArgs) -> Result<ExitCode> {
     let mut oom = runtime.watch_oom(&args.id)?;
     let init = runtime.snapshot(&args.id)?.record.init;
     loop {
@@ -52,10 +34,7 @@ fn follow(runtime: &Runtime, args: &Args) -> Result<ExitCode> {
         loop {
             match wait(&mut oom, init, next)? {
                 Waited::Ended => return Ok(ExitCode::SUCCESS),
-                Waited::Killed => drop(report::print_answer(&format!(
-                    "{}\n",
-                    json!({ "type": "oom", "id": args.id })
-                ))),
+                Waited::Killed => output::print(&output::events::oom(&args.id)?)?,
                 Waited::Time => break,
             }
         }

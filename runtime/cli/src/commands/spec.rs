@@ -1,151 +1,185 @@
-//! `spec`.
+//! `spec`: a config.json to start from.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
-use clap::Parser;
-use nexcage_sys::{file, userns};
+use anyhow::Context as _;
+use serde_json::ser::PrettyFormatter;
 use serde_json::{Value, json};
 
-use crate::args::{Request, Rootless};
+use crate::args::SpecArgs;
+use crate::version;
 
-/// Write a config.json to start from.
-#[derive(Debug, Parser)]
-pub(crate) struct Args {
-    /// Directory of the bundle [default: the working directory]
-    #[arg(long, short)]
-    bundle: Option<PathBuf>,
-    /// Make it for a user without privileges
-    #[arg(long)]
-    rootless: bool,
-}
+const CONFIG: &str = "config.json";
 
-pub(crate) fn run(request: &Request, args: &Args) -> Result<ExitCode> {
-    let path = args
-        .bundle
-        .as_deref()
-        .unwrap_or_else(|| Path::new("."))
-        .join("config.json");
-    if path.exists() {
-        bail!("spec: file {path:?} exists: remove it first");
+/// Writes config.json into the bundle; never over an existing one.
+pub(super) fn run(args: &SpecArgs) -> anyhow::Result<()> {
+    let mut spec = example(Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
+    if args.rootless {
+        make_rootless(
+            &mut spec,
+            nix::unistd::geteuid().as_raw(),
+            nix::unistd::getegid().as_raw(),
+        );
     }
-    let rootless = args.rootless || request.globals.rootless == Rootless::Yes;
-    let mut text = serde_json::to_string_pretty(&default_config(rootless))?;
-    text.push('\n');
-    let mut created = file::create_new(&path, 0o644).with_context(|| "spec")?;
-    io::Write::write_all(&mut created, text.as_bytes()).with_context(|| format!("spec: write {path:?}"))?;
-    Ok(ExitCode::SUCCESS)
+    let mut text = Vec::new();
+    let mut json = serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"\t"));
+    serde::Serialize::serialize(&spec, &mut json).context("write config as JSON")?;
+    let directory = args.bundle.as_deref().unwrap_or(Path::new(""));
+    write_new(&directory.join(CONFIG), &text)
 }
 
-const CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+fn write_new(path: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            anyhow::bail!("File {CONFIG} exists. Remove it first")
+        }
+        Err(error) => return Err(error).with_context(|| format!("create {path:?}")),
+    };
+    if let Err(error) = file.write_all(text) {
+        let failed = Err(error).with_context(|| format!("write {path:?}"));
+        return match std::fs::remove_file(path) {
+            Ok(()) => failed,
+            Err(left) => failed.with_context(|| format!("{path:?} is left behind, half written ({left})")),
+        };
+    }
+    Ok(())
+}
 
-fn default_config(rootless: bool) -> Value {
+/// The config of a shell with few privileges, as runc's.
+///
+/// * `is_unified`: whether only cgroup v2 is mounted; the container then gets a cgroup namespace.
+fn example(is_unified: bool) -> Value {
+    let caps = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+    let mut namespaces = vec!["pid", "network", "ipc", "uts", "mount"];
+    if is_unified {
+        namespaces.push("cgroup");
+    }
     json!({
-        "ociVersion": nexcage_oci::OCI_VERSION,
+        "ociVersion": version::SPEC,
         "process": {
             "terminal": true,
             "user": { "uid": 0, "gid": 0 },
             "args": ["sh"],
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
             "cwd": "/",
-            "capabilities": { "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES },
+            "capabilities": { "bounding": caps, "effective": caps, "permitted": caps },
             "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
-            "noNewPrivileges": true
+            "noNewPrivileges": true,
         },
         "root": { "path": "rootfs", "readonly": true },
         "hostname": "nexcage",
-        "mounts": mounts(rootless),
-        "linux": linux(rootless)
+        "mounts": mounts(),
+        "linux": {
+            "resources": { "devices": [{ "allow": false, "access": "rwm" }] },
+            "namespaces": namespaces.iter().map(|kind| json!({ "type": kind })).collect::<Vec<_>>(),
+            "maskedPaths": [
+                "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi",
+            ],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
     })
 }
 
-fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
-    json!({ "destination": destination, "type": kind, "source": source, "options": options })
-}
-
-fn mounts(rootless: bool) -> Vec<Value> {
-    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if !rootless {
-        pts.push("gid=5");
-    }
-    let mut all = vec![
-        json!({ "destination": "/proc", "type": "proc", "source": "proc" }),
-        mount(
-            "/dev",
-            "tmpfs",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
-        mount("/dev/pts", "devpts", "devpts", &pts),
-        mount(
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-        ),
+fn mounts() -> Value {
+    let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": source, "options": options });
+    json!([
+        { "destination": "/proc", "type": "proc", "source": "proc" },
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-    ];
-    if rootless {
-        // Without a network namespace of its own the container cannot mount sysfs.
-        all.push(mount(
-            "/sys",
-            "none",
-            "/sys",
-            &["rbind", "nosuid", "noexec", "nodev", "ro"],
-        ));
-    } else {
-        all.push(mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]));
-        all.push(mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &["nosuid", "noexec", "nodev", "relatime", "ro"],
-        ));
-    }
-    all
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
+    ])
 }
 
-fn linux(rootless: bool) -> Value {
-    let mut namespaces = vec!["pid", "ipc", "uts", "mount"];
-    if rootless {
-        namespaces.push("user");
-    } else {
-        namespaces.push("network");
+/// Turns the example into one that a user without privileges can run: an own user namespace, the node's network, /sys
+/// bound from the node, no gid the user does not have, and no resources.
+fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
+    let one = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
+    if let Some(linux) = spec.get_mut("linux").and_then(Value::as_object_mut) {
+        linux.shift_remove("resources");
+        linux.insert("uidMappings".into(), one(uid));
+        linux.insert("gidMappings".into(), one(gid));
+        if let Some(namespaces) = linux.get_mut("namespaces").and_then(Value::as_array_mut) {
+            namespaces.retain(|namespace| namespace.get("type") != Some(&json!("network")));
+            namespaces.push(json!({ "type": "user" }));
+        }
     }
-    namespaces.push("cgroup");
-    let linux = json!({
-        "namespaces": namespaces.iter().map(|t| json!({ "type": t })).collect::<Vec<_>>(),
-        "maskedPaths": [
-            "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-            "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"
-        ],
-        "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-    });
-    let more = if rootless {
-        let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
-        json!({ "uidMappings": map(userns::euid()), "gidMappings": map(userns::egid()) })
-    } else {
-        json!({ "resources": { "devices": [{ "allow": false, "access": "rwm" }] } })
-    };
-    let fields = [linux, more]
+    for mount in spec
+        .get_mut("mounts")
+        .and_then(Value::as_array_mut)
         .into_iter()
-        .filter_map(|part| part.as_object().cloned())
-        .flatten();
-    Value::Object(fields.collect())
+        .flatten()
+    {
+        if mount.get("destination") == Some(&json!("/sys")) {
+            *mount = json!({
+                "destination": "/sys", "type": "none", "source": "/sys",
+                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
+            });
+        }
+        if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
+            options.retain(|option| {
+                !option
+                    .as_str()
+                    .is_some_and(|o| o.starts_with("gid=") || o.starts_with("uid="))
+            });
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn namespaces(spec: &Value) -> Vec<&str> {
+        spec["linux"]["namespaces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n["type"].as_str().unwrap())
+            .collect()
+    }
+
     #[test]
-    fn both_configs_are_valid_ones() {
-        for rootless in [false, true] {
-            let text = serde_json::to_vec(&default_config(rootless)).unwrap();
-            let parsed = nexcage_oci::bundle::parse(&text).unwrap();
-            assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
+    fn example_is_a_valid_config() {
+        for is_unified in [false, true] {
+            let spec = example(is_unified);
+            let parsed: oci_spec::runtime::Spec = serde_json::from_value(spec.clone()).unwrap();
+            assert_eq!(parsed.version(), "1.3.0");
+            assert_eq!(namespaces(&spec).contains(&"cgroup"), is_unified);
         }
+    }
+
+    #[test]
+    fn rootless_maps_the_caller_and_asks_for_no_privilege() {
+        let mut spec = example(false);
+        make_rootless(&mut spec, 1000, 100);
+        assert_eq!(namespaces(&spec), ["pid", "ipc", "uts", "mount", "user"]);
+        assert_eq!(
+            spec["linux"]["uidMappings"],
+            json!([{ "containerID": 0, "hostID": 1000, "size": 1 }])
+        );
+        assert_eq!(
+            spec["linux"]["gidMappings"],
+            json!([{ "containerID": 0, "hostID": 100, "size": 1 }])
+        );
+        assert!(spec["linux"].get("resources").is_none());
+        assert!(!spec["mounts"].to_string().contains("gid="));
+        assert_eq!(spec["mounts"][5]["type"], "none");
+    }
+
+    #[test]
+    fn half_written_file_does_not_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CONFIG);
+        write_new(&path, b"{}").unwrap();
+        let error = write_new(&path, b"[]").unwrap_err();
+        assert_eq!(error.to_string(), "File config.json exists. Remove it first");
+        assert_eq!(std::fs::read(&path).unwrap(), b"{}");
     }
 }

@@ -43,7 +43,6 @@ fn busybox() -> Option<PathBuf> {
         .find(|p| p.exists())
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests start plain children")]
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     Command::new(program)
 }

@@ -1,0 +1,170 @@
+//! Drives the built program where it needs no container.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+#![expect(clippy::disallowed_methods, reason = "the tests start the program as a client does")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn nexcage(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nexcage"));
+    command.args(args);
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    nexcage(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn version_has_the_lines_clients_read() {
+    let output = run(&["--version"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let version = text(&output.stdout);
+    let lines: Vec<_> = version.lines().collect();
+    assert_eq!(lines[0], format!("nexcage version {}", env!("CARGO_PKG_VERSION")));
+    assert!(lines.contains(&"spec: 1.3.0"), "{version}");
+    assert!(lines.iter().any(|line| line.starts_with("libseccomp: 2.")), "{version}");
+}
+
+#[test]
+fn probes_work_without_an_environment() {
+    // Podman asks whether a runtime can checkpoint by the exit code of the first and the text of the second.
+    let help = nexcage(&["checkpoint", "--help"]).env_clear().output().unwrap();
+    assert!(help.status.success() && help.stderr.is_empty());
+    let probe = nexcage(&["restore", "--lsm-mount-context"])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(probe.status.code(), Some(1));
+    assert!(text(&probe.stderr).contains("flag needs an argument"));
+    for args in [&["--version"][..], &["features"]] {
+        let output = nexcage(args).env_clear().env("XDG_RUNTIME_DIR", "").output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn features_print_one_document_and_nothing_else() {
+    let output = run(&["features"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let features: oci_spec::runtime::Features = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(features.oci_version_max(), "1.3.0");
+}
+
+#[test]
+fn wrong_flags_leave_one_line_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log.json");
+    let output = run(&[
+        "--log",
+        log.to_str().unwrap(),
+        "--log-format=json",
+        "create",
+        "--nope",
+        "c",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "nexcage: flag provided but not defined: -nope\n");
+    assert!(text(&output.stdout).starts_with("Incorrect Usage: flag provided but not defined: -nope\n\nCreate"));
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(log).unwrap()).unwrap();
+    assert_eq!(
+        (&record["level"], &record["msg"]),
+        (&"error".into(), &"flag provided but not defined: -nope".into())
+    );
+}
+
+#[test]
+fn unknown_command_exits_with_3() {
+    let output = run(&["nosuch"]);
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(3), true));
+}
+
+#[test]
+fn log_that_cannot_be_opened_does_not_hide_the_error() {
+    let output = run(&["--log", "/no/such/dir/log", "create"]);
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(stderr.starts_with("nexcage: \"nexcage create\" requires exactly 1 argument(s)\nnexcage: append to log"));
+}
+
+#[test]
+fn spec_writes_a_config_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().to_str().unwrap();
+    assert!(run(&["spec", "--bundle", bundle]).status.success());
+    let spec = oci_spec::runtime::Spec::load(dir.path().join("config.json")).unwrap();
+    assert_eq!(spec.root().as_ref().unwrap().path(), Path::new("rootfs"));
+    let again = run(&["spec", "-b", bundle]);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(
+        text(&again.stderr),
+        "nexcage: File config.json exists. Remove it first\n"
+    );
+    let nowhere = run(&["spec", "-b", &format!("{bundle}/none")]);
+    assert!(text(&nowhere.stderr).ends_with("No such file or directory (os error 2)\n"));
+}
+
+/// The two programs must agree on all but their name, the version they write and the ambient set newer runc dropped.
+#[test]
+fn spec_is_runcs() {
+    for flags in [&["spec"][..], &["spec", "--rootless"]] {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let runc = match Command::new("runc").args(flags).current_dir(theirs.path()).status() {
+            Ok(status) => status,
+            Err(error) => {
+                eprintln!("not compared with runc: {error}");
+                return;
+            }
+        };
+        assert!(runc.success() && nexcage(flags).current_dir(ours.path()).status().unwrap().success());
+        let read = |dir: &Path| {
+            let text = std::fs::read_to_string(dir.join("config.json")).unwrap();
+            let mut spec: serde_json::Value = serde_json::from_str(&text).unwrap();
+            spec["hostname"] = "".into();
+            spec["ociVersion"] = "".into();
+            spec["process"]["capabilities"]
+                .as_object_mut()
+                .unwrap()
+                .remove("ambient");
+            for capabilities in spec["process"]["capabilities"].as_object_mut().unwrap().values_mut() {
+                capabilities.as_array_mut().unwrap().sort_by_key(ToString::to_string);
+            }
+            spec
+        };
+        assert_eq!(read(ours.path()), read(theirs.path()), "{flags:?}");
+    }
+}
+
+/// Our empty list against runc's, byte for byte.
+#[test]
+fn list_head_is_runcs() {
+    let root = tempfile::tempdir().unwrap();
+    let runc = match Command::new("runc").arg("--root").arg(root.path()).arg("list").output() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("not compared with runc: {error}");
+            return;
+        }
+    };
+    assert_eq!(text(&runc.stdout), nexcage_cli::output::list::table(&[]));
+}
+
+#[test]
+fn closed_standard_output_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = nexcage(&["--version"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("nexcage: write standard output: No space left on device"));
+}
+
+#[test]
+fn debug_lines_stay_out_of_a_normal_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    assert!(run(&["--log", log.to_str().unwrap(), "features"]).status.success());
+    assert!(!log.exists());
+}
