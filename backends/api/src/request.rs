@@ -133,6 +133,15 @@ pub trait Supervisor {
     /// The text to report; the creation is undone.
     fn runtime_hooks(&mut self, pid: i32) -> Result<(), String>;
 
+    /// The process that builds the container exists, and the cgroup has to be made around it (systemd).
+    ///
+    /// * `pid`: that process.
+    ///
+    /// # Errors
+    ///
+    /// The text to report.
+    fn place(&mut self, pid: i32) -> Result<(), String>;
+
     /// The container's own hooks, createContainer, are about to run: from now on the container has a life whose end
     /// poststop hooks are told of.
     fn container_hooks(&mut self);

@@ -7,7 +7,7 @@ use nexcage_backend::{
     Backend, Checkpoint, Container, Create, Error, Exec, Process, Restore, RootChange, Supervisor, Target, Trait,
     Traits,
 };
-use nexcage_cgroups::{Stage, Stats};
+use nexcage_cgroups::Stats;
 use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::Signal;
@@ -85,6 +85,7 @@ impl Backend for Libcontainer {
             kind: Kind::Init(Box::new(init)),
             cgroup: request.cgroup,
             sub_cgroup: None,
+            init: None,
             console: request.console,
             preserve_fds: request.preserve_fds,
             no_pivot: request.root_change == RootChange::Move,
@@ -125,6 +126,7 @@ impl Backend for Libcontainer {
             kind: Kind::Exec,
             cgroup: container.cgroup,
             sub_cgroup: request.sub_cgroup,
+            init: Some(init.pid),
             console: request.console,
             preserve_fds: request.preserve_fds,
             no_pivot: false,
@@ -141,7 +143,7 @@ impl Backend for Libcontainer {
         match target {
             Target::All => container
                 .cgroup
-                .signal_all(signal)
+                .signal_all(signal.as_raw())
                 .map_err(Error::cgroup("signal every process")),
             Target::Init => {
                 let init = container.init.as_ref().ok_or(Error::NotRunning)?;
@@ -241,23 +243,16 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let resources = self
-            .request
-            .spec
-            .linux()
-            .as_ref()
-            .and_then(|l| l.resources().clone())
-            .unwrap_or_default();
-        self.request
-            .cgroup
-            .apply(&resources, Stage::AfterInit)
-            .map_err(Error::cgroup("apply limits"))?;
         mend(init.pid, &self.mends, self.request.rootless)?;
         own_stdio(init, self.request.spec)
     }
 }
 
 impl Conversation for Creation<'_, '_> {
+    fn place(&mut self, launcher: i32) -> Result<(), Error> {
+        self.supervisor.place(launcher).map_err(Error::Supervisor)
+    }
+
     fn runtime_hooks(&mut self, init: i32) -> Result<(), Error> {
         self.supervisor.runtime_hooks(init).map_err(Error::Supervisor)
     }
@@ -289,6 +284,10 @@ impl Conversation for Creation<'_, '_> {
 struct ExecConversation;
 
 impl Conversation for ExecConversation {
+    fn place(&mut self, _launcher: i32) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn runtime_hooks(&mut self, _init: i32) -> Result<(), Error> {
         Ok(())
     }

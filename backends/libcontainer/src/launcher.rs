@@ -22,6 +22,7 @@ use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::{self, Signal, SignalSet};
 use nexcage_sys::{dumpable, fds, keyring, oom};
 use nix::fcntl::OFlag;
+use nix::unistd::{Pid, getppid};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::executor::{Kind, Runner};
@@ -48,6 +49,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) kind: Kind,
     pub(crate) cgroup: &'a Cgroup,
     pub(crate) sub_cgroup: Option<&'a SubCgroup>,
+    /// Init of the container, for an exec.
+    pub(crate) init: Option<i32>,
     pub(crate) console: Console<'a>,
     pub(crate) preserve_fds: u32,
     pub(crate) no_pivot: bool,
@@ -59,6 +62,8 @@ pub(crate) struct Launch<'a> {
 
 /// Answers what the container's side asks for while it is built.
 pub(crate) trait Conversation {
+    /// The cgroup has to be made around the launcher.
+    fn place(&mut self, launcher: i32) -> Result<(), Error>;
     /// libcontainer reached the prestart and createRuntime hooks.
     fn runtime_hooks(&mut self, init: i32) -> Result<(), Error>;
     /// The relay asks for createContainer hooks.
@@ -78,18 +83,12 @@ pub(crate) fn launch(request: &mut Launch<'_>, conversation: &mut dyn Conversati
     let hooks = relay::replace(request.spec.hooks().as_ref(), theirs.as_raw_fd())
         .map_err(|e| Error::Init(format!("prepare the hooks: {e}")))?;
     request.spec.set_hooks(hooks);
-    let into = request
-        .cgroup
-        .clone_into_fd()
-        .map_err(Error::cgroup("open the cgroup"))?;
-    let launcher = fork_child(into.as_ref().map(AsFd::as_fd), || in_launcher(request, &theirs))
-        .map_err(|e| failed("fork")(io::Error::other(e)))?;
+    let runtime = nix::unistd::getpid();
+    let launcher =
+        fork_child(None, || in_launcher(request, &theirs, runtime)).map_err(|e| failed("fork")(io::Error::other(e)))?;
     drop(theirs);
     let placed = if request.cgroup.needs_place() {
-        request
-            .cgroup
-            .place(launcher.pid)
-            .map_err(Error::cgroup("place the container in its systemd scope"))
+        conversation.place(launcher.pid)
     } else {
         Ok(())
     };
@@ -272,8 +271,12 @@ fn shorten(text: &str) -> &str {
 
 // ---- in the launcher ----
 
-fn in_launcher(request: &Launch<'_>, link: &OwnedFd) -> i32 {
+fn in_launcher(request: &Launch<'_>, link: &OwnedFd, runtime: Pid) -> i32 {
     sys_process::kill_me_with_parent(true);
+    if getppid() != runtime {
+        // It died before the line above.
+        return 1;
+    }
     // The runtime places the launcher in a scope, where that is needed, before it says go.
     if !matches!(link::receive::<ToContainer>(link.as_fd()), Ok(Some(ToContainer::Go))) {
         return 1;
@@ -352,14 +355,12 @@ fn join_keyring(request: &Launch<'_>) -> Result<(), String> {
 }
 
 fn join_cgroup(request: &Launch<'_>) -> Result<(), String> {
-    let joined = if request.cgroup.needs_place() {
-        Ok(())
-    } else {
-        request.cgroup.join()
+    let joined = match (request.sub_cgroup, request.init) {
+        (None, None) if request.cgroup.needs_place() => Ok(()),
+        (None, None) => request.cgroup.join(),
+        (sub, init) => request.cgroup.join_sub(&sub.cloned().unwrap_or_default(), init),
     };
-    joined
-        .and_then(|()| request.sub_cgroup.map_or(Ok(()), |sub| request.cgroup.join_sub(sub)))
-        .map_err(|e| format!("join cgroup: {}", chain(&e)))
+    joined.map_err(|e| format!("join cgroup: {}", chain(&e)))
 }
 
 fn log_to(link: &OwnedFd) -> Result<(), String> {

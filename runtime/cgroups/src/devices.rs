@@ -1,103 +1,141 @@
-//! Device rules: the config's, then the devices that every container may use.
-
-use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
+//! Device rules: what a container may read, write and make, on v1 by the devices controller and on v2 by a BPF program.
+//!
+//! A security boundary: rules that cannot be installed are errors.
+use oci_spec::runtime::LinuxDeviceCgroup;
 
 use crate::cgroup::Cgroup;
-use crate::error::Error;
-use crate::hierarchy::Layout;
-use crate::write;
+use crate::error::CgroupError;
 
-/// What runc allows every container: making nodes, the standard devices, terminals and tun.
-const DEFAULT: [&str; 11] = [
+pub(crate) mod emulator;
+mod filter;
+
+use emulator::{Emulator, Rule};
+
+/// The rules that runc puts behind those of the user: mknod of anything, the usual character devices, terminals, and the
+/// tun device, which old clients rely on.
+const DEFAULT: &[&str] = &[
     "c *:* m",
     "b *:* m",
     "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
     "c 1:8 rwm",
-    "c 1:9 rwm",
+    "c 1:7 rwm",
     "c 5:0 rwm",
+    "c 1:5 rwm",
+    "c 1:9 rwm",
+    "c 136:* rwm",
     "c 5:2 rwm",
     "c 10:200 rwm",
-    "c 136:* rwm",
 ];
 
-/// Installs the rules; everything that they do not allow is denied.
-pub(crate) fn apply(cgroup: &Cgroup, resources: &LinuxResources) -> Result<(), Error> {
-    match cgroup.layout {
-        Layout::Unified => apply_v2(cgroup, resources),
-        Layout::Legacy | Layout::Hybrid => apply_v1(cgroup, resources),
-    }
+/// Refuses rules that cannot be had.
+///
+/// # Errors
+///
+/// [`CgroupError::DeviceRule`].
+pub(crate) fn check(rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
+    target(rules).map(drop)
 }
 
-fn apply_v1(cgroup: &Cgroup, resources: &LinuxResources) -> Result<(), Error> {
-    let Some(path) = cgroup.path_of("devices") else {
-        return Err(Error::NoController {
-            limit: "/devices",
-            controller: "devices",
-        });
-    };
-    let (allow, deny) = (path.join("devices.allow"), path.join("devices.deny"));
-    let rules = resources.devices().as_deref().unwrap_or_default();
-    // Nothing before the last rule for all devices matters.
-    let last = rules.iter().rposition(is_for_all);
-    let allows_all = last
-        .and_then(|index| rules.get(index))
-        .is_some_and(LinuxDeviceCgroup::allow);
-    write::write(if allows_all { &allow } else { &deny }, "a")?;
-    for rule in rules.iter().skip(last.map_or(0, |index| index + 1)) {
-        write::write(if rule.allow() { &allow } else { &deny }, &line(rule))?;
+/// What the user's rules and the default ones come to.
+pub(crate) fn target(rules: &[LinuxDeviceCgroup]) -> Result<Emulator, CgroupError> {
+    let mut emulator = Emulator::deny_all();
+    for rule in rules {
+        let parsed = Rule::from_oci(rule)?;
+        emulator.apply(rule.allow(), parsed)?;
     }
-    if allows_all {
+    for line in DEFAULT {
+        emulator.apply(true, Rule::parse(line)?)?;
+    }
+    Ok(emulator)
+}
+
+/// Whether this process is in a user namespace that is not the machine's own, where neither controller takes rules.
+fn in_user_namespace() -> bool {
+    let Ok(map) = std::fs::read_to_string("/proc/self/uid_map") else {
+        return false;
+    };
+    let mut fields = map.split_whitespace();
+    (fields.next(), fields.next(), fields.next()) != (Some("0"), Some("0"), Some("4294967295"))
+}
+
+/// Installs the rules on v1 with as few writes as possible, and makes sure that they are in force.
+pub(crate) fn install_v1(cgroup: &Cgroup, rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
+    let Some(hierarchy) = cgroup.hierarchy("devices") else {
+        // Nobody but a rootless caller gets here without a devices cgroup; such a caller owns no device.
+        return if cgroup.rootless {
+            Ok(())
+        } else {
+            Err(CgroupError::NotOurs {
+                controller: "devices".to_owned(),
+            })
+        };
+    };
+    let target = target(rules)?;
+    if in_user_namespace() {
         return Ok(());
     }
-    DEFAULT.iter().try_for_each(|rule| write::write(&allow, rule))
+    let dir = crate::dir::Dir::open(hierarchy)?;
+    let written = write_v1(&dir, &target);
+    match written {
+        Err(error) if cgroup.rootless => {
+            tracing::debug!(%error, "device rules not installed for a rootless container");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
-fn is_for_all(rule: &LinuxDeviceCgroup) -> bool {
-    let any_type = rule.typ().is_none_or(|t| t == LinuxDeviceType::A);
-    any_type && rule.major().is_none_or(|m| m == -1) && rule.minor().is_none_or(|m| m == -1)
+/// Writes what leads from the rules in force to those asked for.
+fn write_v1(dir: &crate::dir::Dir, target: &Emulator) -> Result<(), CgroupError> {
+    let load = || Emulator::parse_list(&dir.read("devices.list")?);
+    let files = [("devices.deny", false), ("devices.allow", true)];
+    let [deny, allow] = files.map(|(file, _)| {
+        let open = dir.open_file(file, libc::O_WRONLY);
+        open.map_err(|source| CgroupError::Open {
+            path: dir.path().join(file),
+            source,
+        })
+    });
+    let (deny, allow) = (deny?, allow?);
+    for (allowed, rule) in load()?.transition(target) {
+        let (file, name) = if allowed {
+            (&allow, "devices.allow")
+        } else {
+            (&deny, "devices.deny")
+        };
+        let line = rule.to_string();
+        crate::dir::write_once(file, &line).map_err(|source| dir.write_error(name, &line, source))?;
+    }
+    if load()?.answers_like(target) {
+        Ok(())
+    } else {
+        Err(CgroupError::DevicesDiffer {
+            path: dir.path().to_owned(),
+        })
+    }
 }
 
-fn line(rule: &LinuxDeviceCgroup) -> String {
-    let number = |n: Option<i64>| n.filter(|n| *n >= 0).map_or_else(|| "*".to_owned(), |n| n.to_string());
-    let typ = match rule.typ() {
-        None | Some(LinuxDeviceType::A) => "a",
-        Some(LinuxDeviceType::B) => "b",
-        Some(_) => "c",
-    };
-    let access = rule.access().as_deref().filter(|a| !a.is_empty()).unwrap_or("rwm");
-    format!("{typ} {}:{} {access}", number(rule.major()), number(rule.minor()))
-}
-
-fn apply_v2(cgroup: &Cgroup, resources: &LinuxResources) -> Result<(), Error> {
-    let Some(node) = cgroup.nodes.first() else {
+/// Installs the rules on v2.
+pub(crate) fn install_v2(cgroup: &Cgroup, rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
+    let target = target(rules)?;
+    // There bpf(2) is refused, and the devices that matter cannot be made or opened anyway.
+    if in_user_namespace() {
         return Ok(());
+    }
+    let Some(hierarchy) = cgroup.main() else {
+        return if cgroup.rootless {
+            Ok(())
+        } else {
+            Err(CgroupError::NotOurs {
+                controller: "devices".to_owned(),
+            })
+        };
     };
-    libcgroups::v2::devices::Devices::apply_devices(&node.path, resources.devices())
-        .map_err(|e| Error::Devices { reason: e.to_string() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use oci_spec::runtime::LinuxDeviceCgroupBuilder;
-
-    #[test]
-    fn a_rule_is_written_with_wildcards() {
-        let rule = LinuxDeviceCgroupBuilder::default()
-            .allow(true)
-            .typ(LinuxDeviceType::C)
-            .major(10)
-            .build()
-            .unwrap();
-        assert_eq!(line(&rule), "c 10:* rwm");
-        let all = LinuxDeviceCgroupBuilder::default()
-            .allow(false)
-            .access("rwm")
-            .build()
-            .unwrap();
-        assert!(is_for_all(&all));
-        assert!(!is_for_all(&rule));
+    match filter::install(&hierarchy.full(), &target) {
+        Err(error) if cgroup.rootless => {
+            tracing::debug!(%error, "device filter not installed for a rootless container");
+            Ok(())
+        }
+        other => other,
     }
 }

@@ -1,25 +1,34 @@
 //! Control groups: naming, creation, limits, freezing, statistics and removal on v1, hybrid and v2.
 //!
-//! It knows paths below the mounted hierarchies and nothing of containers but their ids. Naming follows runc.
+//! Order for a container: [`Cgroup::plan`], [`Cgroup::check`], [`Cgroup::create`], then for the cgroupfs driver
+//! [`Cgroup::apply`] with [`Stage::BeforeInit`] and [`Cgroup::join`] by the process that becomes init's parent; for the
+//! systemd driver [`Cgroup::place`] with that process's pid first. After init has started: [`Stage::AfterInit`].
 #![forbid(unsafe_code)]
 
 mod cgroup;
+mod create;
 mod devices;
+mod dir;
 mod error;
 mod freeze;
-mod hierarchy;
-mod limits_v1;
-mod limits_v2;
+mod join;
+mod layout;
+mod limits;
 mod naming;
 mod oom;
-mod processes;
-mod stats;
+mod procs;
+mod remove;
+pub mod stats;
 mod systemd;
-mod write;
+#[cfg(test)]
+mod tests;
 
-pub use cgroup::{Cgroup, Creation, Stage, SubCgroup, View};
-pub use error::Error;
-pub use hierarchy::Layout;
+pub use cgroup::{Cgroup, View};
+pub use create::Creation;
+pub use error::CgroupError;
+pub use join::SubCgroup;
+pub use layout::Layout;
+pub use limits::{Stage, merge};
 pub use naming::{Driver, Naming};
-pub use oom::OomWatch;
+pub use oom::{OomEvent, OomWatch};
 pub use stats::Stats;

@@ -32,13 +32,13 @@ fn exec_returns_the_exit_code_and_the_clients_error_texts() {
     assert_eq!(exec(&f, &["e1", "echo", "hi"]).check(0).out, "hi\n");
     exec(&f, &["e1", "sh", "-c", "exit 9"]).check(9);
     exec(&f, &["e1", "nosuch"])
-        .check(1)
+        .check(255)
         .check_err(r#"exec: "nosuch": executable file not found in $PATH"#);
     exec(&f, &["e1", "/no/such"])
-        .check(1)
+        .check(255)
         .check_err(r#"exec: "/no/such": stat /no/such: no such file or directory"#);
     exec(&f, &["e1", "/etc/passwd"])
-        .check(1)
+        .check(255)
         .check_err(r#"exec: "/etc/passwd": permission denied"#);
 }
 

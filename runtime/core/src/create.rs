@@ -10,7 +10,7 @@ use nexcage_oci::hooks::{self, HookOptions, HookStage};
 use nexcage_oci::{ContainerId, Status};
 use nexcage_sys::procfs::ProcessIdentity;
 use nexcage_sys::signals::Signal;
-use oci_spec::runtime::{Hooks, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Hooks, LinuxNamespaceType, LinuxResources, Spec};
 
 use crate::error::Error;
 use crate::pidfile::PidfdOf;
@@ -141,8 +141,9 @@ impl Runtime {
         };
         locked.save(record)?;
         locked.save_config(&bundle.config_raw)?;
+        let made = record.cgroup.create().map_err(Error::cgroup("create cgroup"))?;
         let cgroup = record.cgroup.clone();
-        creation.cgroup = Some((cgroup.clone(), cgroup.create().map_err(Error::cgroup("create cgroup"))?));
+        creation.cgroup = Some((cgroup.clone(), made));
         // Also without limits: the rules for devices have a default.
         let resources = bundle
             .spec
@@ -150,9 +151,11 @@ impl Runtime {
             .as_ref()
             .and_then(|l| l.resources().clone())
             .unwrap_or_default();
-        cgroup
-            .apply(&resources, Stage::BeforeInit)
-            .map_err(Error::cgroup("apply limits"))?;
+        if !cgroup.needs_place() {
+            cgroup
+                .apply(&resources, Stage::BeforeInit)
+                .map_err(Error::cgroup("apply limits"))?;
+        }
         creation.pid_file.clone_from(&options.pid_file);
         let state = record.oci_state(Status::Creating);
         let id = record.id.clone();
@@ -176,6 +179,7 @@ impl Runtime {
             options,
             hooks,
             bundle: &bundle.path,
+            resources: &resources,
             began: false,
         };
         let made = self.backend.create(&request, &mut core);
@@ -208,12 +212,12 @@ impl Creation {
         if let Some((cgroup, created)) = self.cgroup.take() {
             left.extend(
                 cgroup
-                    .signal_all(Signal::KILL)
+                    .signal_all(Signal::KILL.as_raw())
                     .err()
                     .map(|e| format!("end processes: {e}")),
             );
             left.extend(cgroup.remove().err().map(|e| format!("remove cgroup: {e}")));
-            created.undo();
+            left.extend(created.undo().err().map(|e| format!("remove cgroup: {e}")));
         }
         if let Some(locked) = self.locked.take() {
             left.extend(locked.remove().err().map(|e| format!("remove state: {e}")));
@@ -232,11 +236,25 @@ struct Core<'a> {
     options: &'a CreateOptions<'a>,
     hooks: Option<&'a Hooks>,
     bundle: &'a Path,
+    resources: &'a LinuxResources,
     began: bool,
 }
 
 impl Core<'_> {
+    fn place(&mut self, pid: i32) -> Result<(), Error> {
+        let cgroup = &mut self.record.cgroup;
+        cgroup.place(pid).map_err(Error::cgroup("place in a systemd scope"))?;
+        cgroup
+            .apply(self.resources, Stage::BeforeInit)
+            .map_err(Error::cgroup("apply limits"))?;
+        Ok(self.locked.save(self.record)?)
+    }
+
     fn publish(&mut self, process: &Process) -> Result<(), Error> {
+        self.record
+            .cgroup
+            .apply(self.resources, Stage::AfterInit)
+            .map_err(Error::cgroup("apply limits"))?;
         self.record.init = Some(ProcessIdentity::of(process.pid).map_err(|source| Error::File {
             step: "read process status",
             path: PathBuf::from(format!("/proc/{}/stat", process.pid)),
@@ -268,6 +286,10 @@ impl Supervisor for Core<'_> {
             hooks::run(stage, stage.select(hooks), &state, &options).map_err(|e| crate::hooks_text(&e))?;
         }
         Ok(())
+    }
+
+    fn place(&mut self, pid: i32) -> Result<(), String> {
+        Core::place(self, pid).map_err(|e| crate::chain(&e))
     }
 
     fn container_hooks(&mut self) {

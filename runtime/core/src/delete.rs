@@ -52,7 +52,7 @@ impl Runtime {
         if record.status == Status::Creating && self.store.is_locked(id) && record.creator.is_alive() {
             // It may end by itself at any moment; what is left is destroyed below either way.
             drop(PidFd::open(record.creator.pid).and_then(|fd| fd.send_signal(Signal::KILL)));
-            drop(record.cgroup.signal_all(Signal::KILL));
+            drop(record.cgroup.signal_all(Signal::KILL.as_raw()));
         }
     }
 
@@ -76,10 +76,11 @@ impl Runtime {
         if record.cgroup.exists() {
             record
                 .cgroup
-                .signal_all(Signal::KILL)
+                .signal_all(Signal::KILL.as_raw())
                 .map_err(Error::cgroup("end the container's processes"))?;
-            record.cgroup.remove().map_err(Error::cgroup("remove cgroup"))?;
         }
+        // A creation that was interrupted may have made only some of the hierarchies.
+        record.cgroup.remove().map_err(Error::cgroup("remove cgroup"))?;
         self.backend
             .delete(&container)
             .map_err(Error::backend("remove the backend's files"))?;

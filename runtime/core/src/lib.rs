@@ -8,7 +8,6 @@
 mod create;
 mod delete;
 mod error;
-pub mod events;
 mod exec;
 pub mod foreground;
 pub mod inherited;

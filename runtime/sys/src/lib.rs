@@ -4,6 +4,7 @@
     reason = "kernel calls that no crate wraps safely; every block says why it is sound"
 )]
 
+pub mod cgroupfs;
 pub mod command;
 pub mod dumpable;
 pub mod fds;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use nexcage_cgroups::OomEvent;
 use nexcage_runtime::Runtime;
-use nexcage_runtime::events::{Waited, wait};
 
 use crate::args::{EventsArgs, Globals};
 use crate::context;
@@ -27,15 +27,14 @@ fn print_stats(runtime: &Runtime, id: &str) -> Result<ExitCode> {
 
 fn follow(runtime: &Runtime, args: &EventsArgs) -> Result<ExitCode> {
     let mut oom = runtime.watch_oom(&args.id)?;
-    let init = runtime.snapshot(&args.id)?.record.init;
     loop {
         print_stats(runtime, &args.id)?;
         let next = std::time::Instant::now() + args.interval;
         loop {
-            match wait(&mut oom, init, next)? {
-                Waited::Ended => return Ok(ExitCode::SUCCESS),
-                Waited::Killed => output::print(&output::events::oom(&args.id)?)?,
-                Waited::Time => break,
+            match oom.wait(Some(next.saturating_duration_since(std::time::Instant::now())))? {
+                OomEvent::Gone => return Ok(ExitCode::SUCCESS),
+                OomEvent::Oom => output::print(&output::events::oom(&args.id)?)?,
+                OomEvent::Timeout => break,
             }
         }
     }

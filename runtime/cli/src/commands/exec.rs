@@ -1,6 +1,5 @@
 //! `exec`.
 
-use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use nexcage_runtime::{ExecOptions, ProcessChanges, ProcessSource, Runtime};
 use nexcage_sys::fds;
 use oci_spec::runtime::{Capability, Process as OciProcess};
 
-use crate::args::{self, ExecArgs, Globals};
+use crate::args::{ExecArgs, Globals};
 use crate::{context, report};
 
 pub(crate) fn run(globals: &Globals, args: &ExecArgs) -> Result<ExitCode> {
@@ -91,32 +90,15 @@ fn capability(name: &str) -> Result<Capability> {
     serde_json::from_value(serde_json::Value::from(full)).with_context(|| format!("unknown capability {name:?}"))
 }
 
-fn sub_cgroup(args: &ExecArgs) -> Result<Option<SubCgroup>> {
-    Ok(args.sub_cgroup()?.map(|sub| match sub {
-        args::SubCgroup::All(path) => SubCgroup {
-            by_controller: BTreeMap::new(),
-            for_all: Some(path.into()),
-        },
-        args::SubCgroup::Each(paths) => {
-            let by_controller = paths
-                .into_iter()
-                .map(|(controller, path)| (controller, path.into()))
-                .collect();
-            SubCgroup {
-                by_controller,
-                for_all: None,
-            }
-        }
-    }))
-}
-
 fn exec(runtime: &Runtime, mut process: OciProcess, args: &ExecArgs) -> Result<(Process, Option<Terminal>)> {
     fds::fill_stdio().context("open /dev/null on closed standard descriptors")?;
     let inherited = Inherited::plan(Activation::default(), args.preserve_fds)?;
     let mut env = process.env().clone().unwrap_or_default();
     inherited.apply_env(&mut env);
     process.set_env(Some(env));
-    let sub_cgroup = sub_cgroup(args)?;
+    let sub_cgroup = (!args.cgroup.is_empty())
+        .then(|| SubCgroup::parse(&args.cgroup))
+        .transpose()?;
     let socket = args.files.console_socket.as_deref().map(connect_console).transpose()?;
     let wants_own = process.terminal() == Some(true) && socket.is_none();
     let own = wants_own.then(TerminalRequest::open).transpose()?;
