@@ -1,2 +1,0 @@
-//! A temporary bundle from a root filesystem directory or an OCI image.
-#![forbid(unsafe_code)]
