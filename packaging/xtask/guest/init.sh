@@ -48,6 +48,7 @@ done
 cat <>/run/nexcage/stdout >/dev/ttyS0 &
 cat <>/run/nexcage/stderr >/dev/ttyS1 &
 modprobe -a fuse loop tun
+chmod 0666 /dev/fuse /dev/net/tun
 ip link set lo up
 hostname nexcage-vm
 

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::program;
 use crate::vm::mirror;
-use files::{DIRS, FILES, LINES, MASKED, PACKAGES, TRIM};
+use files::{DIRS, FILES, LINES, LINKS, MASKED, PACKAGES, TRIM};
 
 /// A tree that stays as it is while this value lives.
 pub(crate) struct Tree {
@@ -127,31 +127,36 @@ fn lay_over(root: &Path) -> Result<()> {
             .and_then(|mut open| open.write_all(line.as_bytes()))
             .with_context(|| format!("append to {file:?}"))?;
     }
+    for (path, target) in LINKS {
+        link(&root.join(path), target)?;
+    }
     for unit in MASKED {
-        mask(root, "etc/systemd/system", unit)?;
+        link(&root.join("etc/systemd/system").join(unit), "/dev/null")?;
     }
     // Each generator is a process at every boot, and none has anything to generate here.
     let generators = root.join("usr/lib/systemd/system-generators");
     for entry in fs::read_dir(&generators).with_context(|| format!("read {generators:?}"))? {
         let name = entry.with_context(|| format!("read {generators:?}"))?.file_name();
-        mask(root, "etc/systemd/system-generators", &name.to_string_lossy())?;
+        link(&root.join("etc/systemd/system-generators").join(name), "/dev/null")?;
     }
     Ok(())
 }
 
-fn mask(root: &Path, dir: &str, name: &str) -> Result<()> {
-    let dir = root.join(dir);
-    fs::create_dir_all(&dir).with_context(|| format!("create {dir:?}"))?;
-    let link = dir.join(name);
-    remove_tree(&link)?;
-    symlink("/dev/null", &link).with_context(|| format!("link {link:?}"))
+fn link(path: &Path, target: &str) -> Result<()> {
+    make_room(path)?;
+    symlink(target, path).with_context(|| format!("link {path:?}"))
+}
+
+/// Makes the directory of a new file and removes an old one.
+fn make_room(path: &Path) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("create {parent:?}"))?;
+    }
+    remove_tree(path)
 }
 
 fn replace(path: &Path, mode: u32, text: &str) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    remove_tree(path)?;
+    make_room(path)?;
     create(path, mode)?.write_all(text.as_bytes())?;
     // The umask of the caller must not show in the guest.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -213,7 +218,7 @@ fn remove_tree(path: &Path) -> Result<()> {
 fn fingerprint() -> u64 {
     let lists = [&PACKAGES[..], &TRIM, &DIRS, &MASKED];
     let files = FILES.iter().flat_map(|(path, _, text)| [*path, *text]);
-    let lines = LINES.iter().flat_map(|(path, line)| [*path, *line]);
+    let lines = LINES.iter().chain(&LINKS).flat_map(|(path, line)| [*path, *line]);
     let parts = lists.into_iter().flatten().copied().chain(files).chain(lines);
     parts
         .flat_map(|part| part.bytes().chain([0]))

@@ -1,7 +1,7 @@
 //! What the guest is made of: packages, files laid over them, and units that a test guest does without.
 
 /// Packages of the guest, besides Debian's minimal base.
-pub(super) const PACKAGES: [&str; 17] = [
+pub(super) const PACKAGES: [&str; 18] = [
     "busybox-static",
     "catatonit",
     "crun",
@@ -9,6 +9,7 @@ pub(super) const PACKAGES: [&str; 17] = [
     "dbus-user-session",
     "fuse-overlayfs",
     "iproute2",
+    "iptables",
     "kmod",
     "libpam-systemd",
     // Provides container-network-stack, which podman needs: debootstrap does not follow virtual packages.
@@ -89,6 +90,12 @@ pub(super) const LINES: [(&str, &str); 5] = [
 
 /// Mount points that no package brings.
 pub(super) const DIRS: [&str; 2] = ["usr/lib/modules", "home/dev"];
+
+/// Links replaced. The kernel of User-Mode Linux is built without nftables' address families.
+pub(super) const LINKS: [(&str, &str); 2] = [
+    ("etc/alternatives/iptables", "/usr/sbin/iptables-legacy"),
+    ("etc/alternatives/ip6tables", "/usr/sbin/ip6tables-legacy"),
+];
 
 /// Units that cost boot time and give a test nothing: devices, terminals, first boot, timers.
 pub(super) const MASKED: [&str; 48] = [
