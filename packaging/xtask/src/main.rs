@@ -1,3 +1,30 @@
-//! Development tasks: gates, benchmarks, virtual machine.
+//! Development tasks of nexcage, run as `cargo xtask TASK`.
+//!
+//! One file a task; this one only reads the command line and hands over.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod process;
+mod vm;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Development tasks of nexcage.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    Vm(vm::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Task::parse() {
+        Task::Vm(args) => vm::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        // Nobody is left to tell when standard error is closed; the exit code still says it.
+        let _ignored = writeln!(std::io::stderr(), "xtask: {error:#}");
+        ExitCode::from(vm::BROKEN)
+    })
+}
