@@ -60,8 +60,12 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     if args.list {
         return list(&clients, &args.filter);
     }
-    let request =
-        Request { clients, runtimes: select_runtimes(&args.runtimes)?, filter: args.filter.clone(), jobs: args.jobs };
+    let request = Request {
+        clients,
+        runtimes: select_runtimes(&args.runtimes)?,
+        filter: args.filter.clone(),
+        jobs: args.jobs,
+    };
     let report = run_clients(&request, &mut io::stderr())?;
     if report.records.is_empty() {
         bail!("no case contains {:?}", args.filter);
@@ -93,7 +97,10 @@ fn select_clients(names: &[String]) -> anyhow::Result<Vec<&'static Client>> {
         return Ok(CLIENTS.iter().collect());
     }
     let known = || CLIENTS.iter().map(|client| client.name).collect::<Vec<_>>().join(", ");
-    names.iter().map(|name| Client::named(name).with_context(|| format!("unknown client {name:?} (know {})", known()))).collect()
+    names
+        .iter()
+        .map(|name| Client::named(name).with_context(|| format!("unknown client {name:?} (know {})", known())))
+        .collect()
 }
 
 fn select_runtimes(named: &[String]) -> anyhow::Result<Vec<Runtime>> {
@@ -103,7 +110,10 @@ fn select_runtimes(named: &[String]) -> anyhow::Result<Vec<Runtime>> {
     let path = std::env::var("NEXCAGE").context("name the runtime under test: --runtime NAME=PATH or NEXCAGE=PATH")?;
     let mut runtimes = vec![parse_runtime(&format!("nexcage={path}"))?];
     for name in ["runc", "crun"] {
-        runtimes.extend(find_program(name).map(|path| Runtime { name: name.to_owned(), path }));
+        runtimes.extend(find_program(name).map(|path| Runtime {
+            name: name.to_owned(),
+            path,
+        }));
     }
     Ok(runtimes)
 }
@@ -111,11 +121,21 @@ fn select_runtimes(named: &[String]) -> anyhow::Result<Vec<Runtime>> {
 fn parse_runtime(text: &str) -> anyhow::Result<Runtime> {
     let (name, path) = match text.split_once('=') {
         Some((name, path)) => (name, PathBuf::from(path)),
-        None => (text, find_program(text).with_context(|| format!("no program {text:?} on the search path"))?),
+        None => (
+            text,
+            find_program(text).with_context(|| format!("no program {text:?} on the search path"))?,
+        ),
     };
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    {
         bail!("runtime name {name:?} may hold only letters, digits, - and _");
     }
     let path = path.canonicalize().with_context(|| format!("find runtime {path:?}"))?;
-    Ok(Runtime { name: name.to_owned(), path })
+    Ok(Runtime {
+        name: name.to_owned(),
+        path,
+    })
 }

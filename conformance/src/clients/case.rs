@@ -66,26 +66,46 @@ pub enum Key {
 /// A case made of `steps`.
 #[must_use]
 pub const fn case(id: &'static str, steps: &'static [Step]) -> Case {
-    Case { id, steps, needs: None, differs: &[], except: None }
+    Case {
+        id,
+        steps,
+        needs: None,
+        differs: &[],
+        except: None,
+    }
 }
 
 /// A step that must exit with 0.
 #[must_use]
 pub const fn sh(line: &'static str) -> Step {
-    Step { line, code: 0, code_on: None, wants: &[], within: 0, limit: 20, typed: None }
+    Step {
+        line,
+        code: 0,
+        code_on: None,
+        wants: &[],
+        within: 0,
+        limit: 20,
+        typed: None,
+    }
 }
 
 /// A step on a terminal of 24 rows and 80 columns that must exit with 0.
 #[must_use]
 pub const fn tty(line: &'static str, typed: &'static [Key]) -> Step {
-    Step { typed: Some(typed), ..sh(line) }
+    Step {
+        typed: Some(typed),
+        ..sh(line)
+    }
 }
 
 impl Case {
     /// Skips the case for `reason` where `probe` fails.
     #[must_use]
     pub const fn needs(self, probe: &'static str, reason: &'static str) -> Self {
-        Self { needs: Some((probe, reason)), ..self }
+        Self {
+            needs: Some((probe, reason)),
+            ..self
+        }
     }
 
     /// Records the runtimes that are known to fail it, each with the reason.
@@ -97,7 +117,10 @@ impl Case {
     /// Skips the case for one client of a shared table.
     #[must_use]
     pub const fn except(self, client: &'static str, reason: &'static str) -> Self {
-        Self { except: Some((client, reason)), ..self }
+        Self {
+            except: Some((client, reason)),
+            ..self
+        }
     }
 }
 
@@ -111,7 +134,10 @@ impl Step {
     /// The exit code with one client, where the clients differ.
     #[must_use]
     pub const fn code_on(self, client: &'static str, code: u8) -> Self {
-        Self { code_on: Some((client, code)), ..self }
+        Self {
+            code_on: Some((client, code)),
+            ..self
+        }
     }
 
     /// What must hold of the output.
@@ -123,7 +149,10 @@ impl Step {
     /// Tries again for that many seconds.
     #[must_use]
     pub const fn within(self, seconds: u64) -> Self {
-        Self { within: seconds, ..self }
+        Self {
+            within: seconds,
+            ..self
+        }
     }
 
     /// The time limit of one try, in seconds.

@@ -23,7 +23,11 @@ pub struct Client {
 }
 
 /// Packages that the sandbox needs for every client.
-const BASE: &[(&str, &str)] = &[("busybox-static", "busybox"), ("iproute2", "ip"), ("util-linux", "unshare")];
+const BASE: &[(&str, &str)] = &[
+    ("busybox-static", "busybox"),
+    ("iproute2", "ip"),
+    ("util-linux", "unshare"),
+];
 
 /// Every client that is known.
 pub const CLIENTS: &[Client] = &[
@@ -34,7 +38,13 @@ pub const CLIENTS: &[Client] = &[
         packages: &[("podman", "podman"), ("conmon", "conmon"), ("catatonit", "catatonit")],
         setup: include_str!("../../clients/podman.sh"),
         sweep: "podman pod rm -f -t 0 -a; podman rm -f -t 0 -a",
-        cases: &[cases::ENGINE, cases::LIMITS, cases::SECURITY, cases::PODMAN, cases::LEFTOVERS],
+        cases: &[
+            cases::ENGINE,
+            cases::LIMITS,
+            cases::SECURITY,
+            cases::PODMAN,
+            cases::LEFTOVERS,
+        ],
     },
     Client {
         name: "buildah",
@@ -58,10 +68,21 @@ pub const CLIENTS: &[Client] = &[
         name: "docker",
         program: "docker",
         remove: "docker rm -f",
-        packages: &[("docker.io", "dockerd"), ("docker.io", "docker"), ("containerd", "containerd"), ("tini", "tini")],
+        packages: &[
+            ("docker.io", "dockerd"),
+            ("docker.io", "docker"),
+            ("containerd", "containerd"),
+            ("tini", "tini"),
+        ],
         setup: include_str!("../../clients/docker.sh"),
         sweep: "docker rm -f $(docker ps -aq)",
-        cases: &[cases::ENGINE, cases::LIMITS, cases::SECURITY, cases::DOCKER, cases::LEFTOVERS],
+        cases: &[
+            cases::ENGINE,
+            cases::LIMITS,
+            cases::SECURITY,
+            cases::DOCKER,
+            cases::LEFTOVERS,
+        ],
     },
 ];
 
@@ -87,7 +108,10 @@ impl Client {
 
     /// Its cases whose id holds `filter`.
     pub fn matching(&self, filter: &str) -> impl Iterator<Item = &'static Case> {
-        self.cases.iter().flat_map(|table| table.iter()).filter(move |case| case.id.contains(filter))
+        self.cases
+            .iter()
+            .flat_map(|table| table.iter())
+            .filter(move |case| case.id.contains(filter))
     }
 }
 
@@ -97,7 +121,10 @@ pub const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/us
 /// The path of an installed program.
 #[must_use]
 pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
-    SEARCH_PATH.split(':').map(|dir| std::path::Path::new(dir).join(name)).find(|path| path.is_file())
+    SEARCH_PATH
+        .split(':')
+        .map(|dir| std::path::Path::new(dir).join(name))
+        .find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -111,7 +138,13 @@ mod tests {
             let mut seen = HashSet::new();
             for case in client.matching("") {
                 assert!(seen.insert(case.id), "{}: {:?} twice", client.name, case.id);
-                assert!(case.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{:?}", case.id);
+                assert!(
+                    case.id
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                    "{:?}",
+                    case.id
+                );
                 assert!(!case.steps.is_empty(), "{:?} does nothing", case.id);
             }
         }

@@ -38,14 +38,25 @@ impl Record {
     #[must_use]
     pub fn new(job: &Job, case: &str, verdict: Verdict) -> Self {
         let (client, runtime) = (job.client.clone(), job.runtime.name.clone());
-        Self { client, runtime, case: case.to_owned(), verdict, seconds: 0.0, differs: None }
+        Self {
+            client,
+            runtime,
+            case: case.to_owned(),
+            verdict,
+            seconds: 0.0,
+            differs: None,
+        }
     }
 
     /// Adds the time and what is known beforehand.
     #[must_use]
     pub fn with_case(self, case: &Case, took: Duration) -> Self {
         let known = case.differs.iter().find(|(runtime, _)| *runtime == self.runtime);
-        Self { seconds: took.as_secs_f64(), differs: known.map(|(_, reason)| (*reason).to_owned()), ..self }
+        Self {
+            seconds: took.as_secs_f64(),
+            differs: known.map(|(_, reason)| (*reason).to_owned()),
+            ..self
+        }
     }
 }
 
@@ -144,7 +155,11 @@ impl Report {
             }
             text.push('\n');
         }
-        let Totals { passed, failed, skipped } = self.totals();
+        let Totals {
+            passed,
+            failed,
+            skipped,
+        } = self.totals();
         text.push_str(&self.per_runtime());
         text.push_str(&format!("{passed} passed, {failed} failed, {skipped} skipped\n"));
         text
@@ -156,7 +171,10 @@ impl Report {
         let head = std::iter::once(client).chain(self.runtimes.iter().map(String::as_str));
         table.set_header(head);
         for (id, row) in rows {
-            let cells = self.runtimes.iter().map(|runtime| cell(row.get(runtime.as_str()).copied()));
+            let cells = self
+                .runtimes
+                .iter()
+                .map(|runtime| cell(row.get(runtime.as_str()).copied()));
             table.add_row(std::iter::once((*id).to_owned()).chain(cells));
         }
         table.to_string()
@@ -164,15 +182,20 @@ impl Report {
 
     fn reasons(&self, id: &str, row: &BTreeMap<&str, &Record>) -> String {
         let records = self.runtimes.iter().filter_map(|runtime| row.get(runtime.as_str()));
-        let reasons: Vec<_> = records.filter_map(|record| Some((&record.runtime, reason(record)?))).collect();
-        let alike = reasons.len() == self.runtimes.len() && reasons.windows(2).all(|pair| is_same_reason(pair));
+        let reasons: Vec<_> = records
+            .filter_map(|record| Some((&record.runtime, reason(record)?)))
+            .collect();
+        let alike = reasons.len() == self.runtimes.len() && reasons.windows(2).all(is_same_reason);
         let mut text = String::new();
         for (runtime, reason) in reasons.iter().take(if alike { 1 } else { reasons.len() }) {
             let who = if alike { "all" } else { runtime.as_str() };
             push_line(&mut text, format_args!("  {id}: {who}: {reason}"));
         }
         if self.is_void(row) {
-            push_line(&mut text, format_args!("  {id}: red on {REFERENCE}: a wrong case or a limit of this machine"));
+            push_line(
+                &mut text,
+                format_args!("  {id}: red on {REFERENCE}: a wrong case or a limit of this machine"),
+            );
         }
         text
     }
@@ -181,12 +204,18 @@ impl Report {
         let mut text = String::new();
         for runtime in &self.runtimes {
             let of = |want: fn(&Verdict) -> bool| {
-                self.records.iter().filter(|record| record.runtime == *runtime && want(&record.verdict)).count()
+                self.records
+                    .iter()
+                    .filter(|record| record.runtime == *runtime && want(&record.verdict))
+                    .count()
             };
             let ok = of(|verdict| *verdict == Verdict::Ok);
             let red = of(|verdict| matches!(verdict, Verdict::Fail(_)));
             let skipped = of(|verdict| matches!(verdict, Verdict::Skip(_)));
-            push_line(&mut text, format_args!("{runtime}: {ok} ok, {red} red, {skipped} skipped"));
+            push_line(
+                &mut text,
+                format_args!("{runtime}: {ok} ok, {red} red, {skipped} skipped"),
+            );
         }
         text
     }
@@ -208,7 +237,9 @@ fn reason(record: &Record) -> Option<String> {
 
 /// What a table shows for one record.
 fn cell(record: Option<&Record>) -> String {
-    let Some(record) = record else { return "FAIL (never ran)".to_owned() };
+    let Some(record) = record else {
+        return "FAIL (never ran)".to_owned();
+    };
     match (&record.verdict, &record.differs) {
         (Verdict::Ok, _) => format!("ok {:.1} s", record.seconds),
         (Verdict::Skip(_), _) => "skipped".to_owned(),
@@ -237,7 +268,10 @@ mod tests {
             seconds: 0.1,
             differs: None,
         };
-        Report { runtimes: vec!["nexcage".into(), "runc".into()], records: cells.iter().map(record).collect() }
+        Report {
+            runtimes: vec!["nexcage".into(), "runc".into()],
+            records: cells.iter().map(record).collect(),
+        }
     }
 
     #[track_caller]

@@ -54,7 +54,10 @@ pub(super) struct Done {
 }
 
 /// The one place where this crate starts a program.
-#[expect(clippy::disallowed_methods, reason = "a test tool: clients are started with an environment set as a whole")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test tool: clients are started with an environment set as a whole"
+)]
 pub(super) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
@@ -77,7 +80,11 @@ pub(super) fn run_case(case: &Case, place: &Place<'_>) -> Verdict {
             Err(error) => return Verdict::Fail(error.to_string()),
         }
     }
-    case.steps.iter().map(|step| run_step(step, place)).find(|verdict| *verdict != Verdict::Ok).unwrap_or(Verdict::Ok)
+    case.steps
+        .iter()
+        .map(|step| run_step(step, place))
+        .find(|verdict| *verdict != Verdict::Ok)
+        .unwrap_or(Verdict::Ok)
 }
 
 /// Runs one step until it holds, or its time is over.
@@ -113,7 +120,9 @@ fn check(step: &Step, client: &str, done: &Done) -> Option<String> {
     };
     match done.code {
         None => return Some(format!("over its limit of {} s, said {}", step.limit, said())),
-        Some(code) if code != i32::from(wanted) => return Some(format!("exit {code}, must be {wanted}; said {}", said())),
+        Some(code) if code != i32::from(wanted) => {
+            return Some(format!("exit {code}, must be {wanted}; said {}", said()));
+        }
         Some(_) => {}
     }
     step.wants.iter().find_map(|want| match want {
@@ -153,7 +162,12 @@ fn attempt(step: &Step, place: &Place<'_>) -> io::Result<Done> {
         .process_group(0)
         .spawn()?;
     let status = wait_until(&mut child, Duration::from_secs(step.limit))?;
-    Ok(Done { code: status.map(exit_code), stdout: read_text(&out)?, stderr: read_text(&err)?, unseen: None })
+    Ok(Done {
+        code: status.map(exit_code),
+        stdout: read_text(&out)?,
+        stderr: read_text(&err)?,
+        unseen: None,
+    })
 }
 
 /// Waits for the child; past the limit ends its process group and returns nothing.
@@ -195,7 +209,12 @@ mod tests {
         let id: String = case.id.chars().filter(char::is_ascii_alphanumeric).collect();
         let dir = std::env::temp_dir().join(format!("nexcage-case-{}-{id}", std::process::id()));
         fs::create_dir(&dir).unwrap();
-        let place = Place { client: "podman", name: "c".to_owned(), dir: dir.clone(), io: dir.clone() };
+        let place = Place {
+            client: "podman",
+            name: "c".to_owned(),
+            dir: dir.clone(),
+            io: dir.clone(),
+        };
         let verdict = run_case(case, &place);
         fs::remove_dir_all(dir).unwrap();
         verdict
@@ -225,13 +244,27 @@ mod tests {
         assert_eq!(verdict(&GOOD), Verdict::Ok);
     }
 
+    const WRONG: &[(Case, &str)] = &[
+        (case("code", &[sh("exit 3")]), "exit 3, must be 0"),
+        (case("out", &[sh("echo hi").wants(&[out("h")])]), "must print \"h\""),
+        (case("has", &[sh("echo hi").wants(&[has("x")])]), "must say \"x\""),
+        (
+            case("lacks", &[sh("echo hi").wants(&[lacks("h")])]),
+            "must not say \"h\"",
+        ),
+        (case("limit", &[sh("sleep 60").limit(0)]), "over its limit"),
+        (case("second", &[sh("true"), sh("false")]), "`false`: exit 1"),
+        (
+            case("silent", &[tty("echo no", &[Key::See("yes")])]),
+            "never saw \"yes\"",
+        ),
+    ];
+
     #[test]
     fn a_wrong_step_is_red_and_says_how() {
-        check_red(&case("code", &[sh("exit 3")]), "exit 3, must be 0");
-        check_red(&case("out", &[sh("echo hi").wants(&[out("h")])]), "must print \"h\"");
-        check_red(&case("has", &[sh("echo hi").wants(&[has("x")])]), "must say \"x\"");
-        check_red(&case("lacks", &[sh("echo hi").wants(&[lacks("h")])]), "must not say \"h\"");
-        check_red(&case("limit", &[sh("sleep 60").limit(0)]), "over its limit");
+        for (case, reason) in WRONG {
+            check_red(case, reason);
+        }
     }
 
     #[test]
@@ -242,9 +275,13 @@ mod tests {
 
     #[test]
     fn a_terminal_has_a_size_and_can_be_typed_at() {
-        const KEYS: &[Key] = &[Key::Size(30, 90), Key::Type("mark\n"), Key::See("got mark"), Key::See("30 90")];
+        const KEYS: &[Key] = &[
+            Key::Size(30, 90),
+            Key::Type("mark\n"),
+            Key::See("got mark"),
+            Key::See("30 90"),
+        ];
         const TALK: Case = case("talk", &[tty("read x; echo got $x; stty size; exit 5", KEYS).code(5)]);
         assert_eq!(verdict(&TALK), Verdict::Ok);
-        check_red(&case("silent", &[tty("echo no", &[Key::See("yes")])]), "never saw \"yes\"");
     }
 }

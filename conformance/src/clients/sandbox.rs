@@ -73,7 +73,11 @@ pub enum SandboxError {
     Start { what: String, source: io::Error },
     /// A mount inside the sandbox.
     #[error("mount {fstype} on {on:?}")]
-    Mount { fstype: String, on: PathBuf, source: nix::Error },
+    Mount {
+        fstype: String,
+        on: PathBuf,
+        source: nix::Error,
+    },
     /// The end of the parent must end the sandbox.
     #[error("ask for SIGKILL at the parent's end")]
     Tie { source: nix::Error },
@@ -120,10 +124,20 @@ fn parse_hierarchy(line: &str) -> Option<Hierarchy> {
     let mut right = right.split(' ');
     let fstype = right.next().filter(|fstype| matches!(*fstype, "cgroup" | "cgroup2"))?;
     let options = right.nth(1).unwrap_or_default();
-    let kept = options.split(',').filter(|option| !matches!(*option, "rw" | "ro" | "xattr" | "clone_children"));
+    let kept = options
+        .split(',')
+        .filter(|option| !matches!(*option, "rw" | "ro" | "xattr" | "clone_children"));
     let kept: Vec<_> = kept.filter(|option| !option.starts_with("release_agent=")).collect();
-    let options = if fstype == "cgroup2" { String::new() } else { kept.join(",") };
-    at.starts_with(V2_ROOT).then(|| Hierarchy { at: at.into(), fstype: fstype.to_owned(), options })
+    let options = if fstype == "cgroup2" {
+        String::new()
+    } else {
+        kept.join(",")
+    };
+    at.starts_with(V2_ROOT).then(|| Hierarchy {
+        at: at.into(),
+        fstype: fstype.to_owned(),
+        options,
+    })
 }
 
 /// First process: joins new cgroups, makes the namespaces, starts init in them and waits for it.
@@ -149,7 +163,10 @@ pub(super) fn enter(job: &Job) -> Result<u8> {
     ];
     unshare(flags.into_iter().collect()).map_err(|source| SandboxError::Unshare { source })?;
     let status = start_stage("init", job)?.wait();
-    let status = status.map_err(|source| SandboxError::Start { what: "init".to_owned(), source })?;
+    let status = status.map_err(|source| SandboxError::Start {
+        what: "init".to_owned(),
+        source,
+    })?;
     Ok(u8::try_from(exit_code(status)).unwrap_or(1))
 }
 
@@ -162,7 +179,10 @@ fn start_stage(stage: &str, job: &Job) -> Result<std::process::Child> {
     command("/proc/self/exe")
         .args(["--stage", stage, "--job", &text])
         .spawn()
-        .map_err(|source| SandboxError::Start { what: stage.to_owned(), source })
+        .map_err(|source| SandboxError::Start {
+            what: stage.to_owned(),
+            source,
+        })
 }
 
 fn join_cgroup(hierarchy: &Hierarchy, name: &str) -> Result<()> {
@@ -182,17 +202,26 @@ fn join_cgroup(hierarchy: &Hierarchy, name: &str) -> Result<()> {
 }
 
 fn create_cgroup(dir: &Path) -> Result<()> {
-    DirBuilder::new().create(dir).map_err(|source| SandboxError::Write { path: dir.to_owned(), source })
+    DirBuilder::new().create(dir).map_err(|source| SandboxError::Write {
+        path: dir.to_owned(),
+        source,
+    })
 }
 
 fn read_file(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|source| SandboxError::Read { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| SandboxError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {
     let file = OpenOptions::new().write(true).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| SandboxError::Write { path: path.to_owned(), source })
+        .map_err(|source| SandboxError::Write {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Second process, pid 1: remakes the mounts, starts the worker, reaps until it ends.
@@ -207,7 +236,10 @@ pub(super) fn init(job: &Job) -> Result<u8> {
     let hierarchies = read_hierarchies()?;
     // Opened before /run is covered: the runtime may lie there.
     let path = &job.runtime.path;
-    let runtime = File::open(path).map_err(|source| SandboxError::Read { path: path.clone(), source })?;
+    let runtime = File::open(path).map_err(|source| SandboxError::Read {
+        path: path.clone(),
+        source,
+    })?;
     mount_at("none", "/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
     mount_at("proc", "/proc", "proc", MsFlags::empty(), "")?;
     mount_cgroups(&hierarchies)?;
@@ -247,13 +279,19 @@ fn mount_at(from: &str, on: &str, fstype: &str, flags: MsFlags, data: &str) -> R
 
 fn make_dir(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).create(path);
-    made.map_err(|source| SandboxError::Write { path: path.to_owned(), source })
+    made.map_err(|source| SandboxError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn create_file(path: &Path, text: &str) -> Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| SandboxError::Write { path: path.to_owned(), source })
+        .map_err(|source| SandboxError::Write {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Lays a writable layer over a folder of the machine, so that nothing written there reaches it.
@@ -320,7 +358,9 @@ fn reap_until(worker: u32) -> Result<u8> {
 ///
 /// [`SandboxError::Report`] when nobody reads the records, [`SandboxError::UnknownClient`] for a bad job.
 pub(super) fn work(job: &Job) -> Result<u8> {
-    let unknown = || SandboxError::UnknownClient { name: job.client.clone() };
+    let unknown = || SandboxError::UnknownClient {
+        name: job.client.clone(),
+    };
     let client = Client::named(&job.client).ok_or_else(unknown)?;
     let place = |id: &str| Place {
         client: client.name,
@@ -332,7 +372,10 @@ pub(super) fn work(job: &Job) -> Result<u8> {
     let setup: &[Step] = &[sh(IMAGE_SCRIPT).limit(60), sh(client.setup).limit(60)];
     let ready = place("setup");
     make_dir(&ready.dir)?;
-    let failed = setup.iter().map(|step| run_step(step, &ready)).find(|verdict| *verdict != Verdict::Ok);
+    let failed = setup
+        .iter()
+        .map(|step| run_step(step, &ready))
+        .find(|verdict| *verdict != Verdict::Ok);
     if let Some(verdict) = failed {
         return write_record(&mut out, &Record::new(job, "setup", verdict)).map(|()| 1);
     }
@@ -344,15 +387,22 @@ pub(super) fn work(job: &Job) -> Result<u8> {
         if let Verdict::Fail(_) = verdict {
             run_step(&sh(client.sweep), &here);
         }
+        let hopeless = case.id == "run" && verdict != Verdict::Ok;
         let record = Record::new(job, case.id, verdict).with_case(case, started.elapsed());
         write_record(&mut out, &record)?;
+        if hopeless {
+            // Each of the others would only fail after its time limit.
+            return Ok(1);
+        }
     }
     Ok(0)
 }
 
 fn write_record(out: &mut impl Write, record: &Record) -> Result<()> {
     serde_json::to_writer(&mut *out, record).map_err(|source| SandboxError::Report { source: source.into() })?;
-    out.write_all(b"\n").and_then(|()| out.flush()).map_err(|source| SandboxError::Report { source })
+    out.write_all(b"\n")
+        .and_then(|()| out.flush())
+        .map_err(|source| SandboxError::Report { source })
 }
 
 /// The whole environment of everything in the sandbox.

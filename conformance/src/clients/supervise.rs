@@ -38,19 +38,36 @@ pub struct Request {
 pub enum SuperviseError {
     /// A sandbox could not be started.
     #[error("start sandbox {name:?}")]
-    Start { name: String, source: io::Error },
+    Start {
+        /// Its cgroup's name, which holds client and runtime.
+        name: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The list of hierarchies is needed for the removal.
     #[error("list cgroup hierarchies")]
-    Hierarchies { source: SandboxError },
+    Hierarchies {
+        /// What could not be read.
+        source: SandboxError,
+    },
     /// Interrupted; everything has been removed.
     #[error("interrupted by {signal}")]
-    Interrupted { signal: &'static str },
+    Interrupted {
+        /// The signal's name.
+        signal: &'static str,
+    },
     /// Signals could not be taken over.
     #[error("block signals")]
-    Signals { source: nix::Error },
+    Signals {
+        /// The kernel's answer.
+        source: nix::Error,
+    },
     /// Something keeps a cgroup of a finished sandbox busy.
     #[error("remove cgroup {name:?} (a process is left in it)")]
-    Remove { name: String },
+    Remove {
+        /// The cgroup, in every hierarchy.
+        name: String,
+    },
     /// Sandboxes end by themselves only through this channel.
     #[error("lose every sandbox")]
     Lost,
@@ -84,7 +101,12 @@ struct Running {
 pub fn run_clients(request: &Request, progress: &mut dyn Write) -> Result<Report, SuperviseError> {
     let (events, inbox) = channel();
     watch_signals(events.clone())?;
-    let mut crowd = Crowd { events, running: Vec::new(), waiting: VecDeque::new(), records: Vec::new() };
+    let mut crowd = Crowd {
+        events,
+        running: Vec::new(),
+        waiting: VecDeque::new(),
+        records: Vec::new(),
+    };
     for runtime in &request.runtimes {
         for client in &request.clients {
             crowd.enqueue(client, runtime, request);
@@ -94,7 +116,10 @@ pub fn run_clients(request: &Request, progress: &mut dyn Write) -> Result<Report
     let cleared = crowd.end_all();
     outcome.and(cleared)?;
     let runtimes = request.runtimes.iter().map(|runtime| runtime.name.clone()).collect();
-    Ok(Report { runtimes, records: sorted(crowd.records, request) })
+    Ok(Report {
+        runtimes,
+        records: sorted(crowd.records, request),
+    })
 }
 
 /// Runs one of the processes of a sandbox, as `run_clients` starts them.
@@ -106,7 +131,9 @@ pub fn run_stage(stage: &str, job: &Job) -> Result<u8, SandboxError> {
     match stage {
         "enter" => {
             // The supervisor takes signals on a thread of its own; the clients must get them as usual.
-            SigSet::all().thread_unblock().map_err(|source| SandboxError::Tie { source })?;
+            SigSet::all()
+                .thread_unblock()
+                .map_err(|source| SandboxError::Tie { source })?;
             sandbox::enter(job)
         }
         "init" => sandbox::init(job),
@@ -117,14 +144,20 @@ pub fn run_stage(stage: &str, job: &Job) -> Result<u8, SandboxError> {
 /// Puts the records in the order of the request; sandboxes end in any order.
 fn sorted(mut records: Vec<Record>, request: &Request) -> Vec<Record> {
     let client = |record: &Record| request.clients.iter().position(|client| client.name == record.client);
-    let runtime = |record: &Record| request.runtimes.iter().position(|runtime| runtime.name == record.runtime);
+    let runtime = |record: &Record| {
+        request
+            .runtimes
+            .iter()
+            .position(|runtime| runtime.name == record.runtime)
+    };
     records.sort_by_key(|record| (client(record), runtime(record)));
     records
 }
 
 fn watch_signals(events: Sender<Event>) -> Result<(), SuperviseError> {
     let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    set.thread_block().map_err(|source| SuperviseError::Signals { source })?;
+    set.thread_block()
+        .map_err(|source| SuperviseError::Signals { source })?;
     thread::spawn(move || {
         while let Ok(signal) = set.wait() {
             if events.send(Event::Signal(signal)).is_err() {
@@ -149,7 +182,12 @@ impl Crowd {
         let job = Job {
             client: client.name.to_owned(),
             runtime: runtime.clone(),
-            cgroup: format!("nexcage-clients-{}-{}-{}", std::process::id(), client.name, runtime.name),
+            cgroup: format!(
+                "nexcage-clients-{}-{}-{}",
+                std::process::id(),
+                client.name,
+                runtime.name
+            ),
             filter: request.filter.clone(),
         };
         if client.matching(&request.filter).next().is_none() {
@@ -175,11 +213,17 @@ impl Crowd {
                 let running = self.start(started, job)?;
                 self.running.push(running);
             }
-            let Some(next) = self.running.iter().map(|running| running.deadline).min() else { return Ok(()) };
+            let Some(next) = self.running.iter().map(|running| running.deadline).min() else {
+                return Ok(());
+            };
             match inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Event::Line(number, line)) => self.note(number, &line, progress),
                 Ok(Event::Ended(number)) => self.finish(number)?,
-                Ok(Event::Signal(signal)) => return Err(SuperviseError::Interrupted { signal: signal.as_str() }),
+                Ok(Event::Signal(signal)) => {
+                    return Err(SuperviseError::Interrupted {
+                        signal: signal.as_str(),
+                    });
+                }
                 Err(RecvTimeoutError::Timeout) => self.finish_late()?,
                 Err(RecvTimeoutError::Disconnected) => return Err(SuperviseError::Lost),
             }
@@ -187,7 +231,10 @@ impl Crowd {
     }
 
     fn start(&self, number: usize, job: Job) -> Result<Running, SuperviseError> {
-        let failed = |source| SuperviseError::Start { name: job.cgroup.clone(), source };
+        let failed = |source| SuperviseError::Start {
+            name: job.cgroup.clone(),
+            source,
+        };
         let text = serde_json::to_string(&job).map_err(|error| failed(error.into()))?;
         let mut child = command("/proc/self/exe")
             .args(["--stage", "enter", "--job", &text])
@@ -197,18 +244,28 @@ impl Crowd {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        let out = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let out = child
+            .stdout
+            .take()
+            .ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let events = self.events.clone();
         thread::spawn(move || {
             let lines = BufReader::new(out).lines().map_while(Result::ok);
-            let told = lines.map(|line| Event::Line(number, line)).chain(std::iter::once(Event::Ended(number)));
+            let told = lines
+                .map(|line| Event::Line(number, line))
+                .chain(std::iter::once(Event::Ended(number)));
             for event in told {
                 if events.send(event).is_err() {
                     return;
                 }
             }
         });
-        Ok(Running { number, job, child, deadline: Instant::now() + SANDBOX_LIMIT })
+        Ok(Running {
+            number,
+            job,
+            child,
+            deadline: Instant::now() + SANDBOX_LIMIT,
+        })
     }
 
     /// Takes a record over; a line that is none is a fault of the sandbox and shown as it is.
@@ -220,7 +277,10 @@ impl Crowd {
                     Verdict::Fail(reason) => format!("RED {reason}"),
                     Verdict::Skip(reason) => format!("skipped: {reason}"),
                 };
-                let text = format!("{:10} {:8} {:22} {:4.1} s {word}", record.client, record.runtime, record.case, record.seconds);
+                let text = format!(
+                    "{:10} {:8} {:22} {:4.1} s {word}",
+                    record.client, record.runtime, record.case, record.seconds
+                );
                 self.records.push(record);
                 text
             }
@@ -232,20 +292,33 @@ impl Crowd {
 
     /// Ends a sandbox and notes the cases that it did not come to.
     fn finish(&mut self, number: usize) -> Result<(), SuperviseError> {
-        let Some(at) = self.running.iter().position(|running| running.number == number) else { return Ok(()) };
+        let Some(at) = self.running.iter().position(|running| running.number == number) else {
+            return Ok(());
+        };
         let mut running = self.running.swap_remove(at);
         end(&mut running)?;
         let job = &running.job;
-        let reason = self.records.iter().find(|record| record.case == "setup" && belongs(record, job));
-        let reason = match reason.map(|record| &record.verdict) {
-            Some(Verdict::Fail(text)) => format!("client not ready: {text}"),
+        let of = |id: &str| {
+            self.records
+                .iter()
+                .find(|record| record.case == id && belongs(record, job))
+        };
+        let reason = match (of("setup").map(|r| &r.verdict), of("run").map(|r| &r.verdict)) {
+            (Some(Verdict::Fail(text)), _) => format!("client not ready: {text}"),
+            (None, Some(Verdict::Fail(_))) => "not tried: no container runs at all".to_owned(),
             _ => "the sandbox ended before".to_owned(),
         };
-        self.records.retain(|record| !(record.case == "setup" && belongs(record, job)));
+        self.records
+            .retain(|record| !(record.case == "setup" && belongs(record, job)));
         let missing: Vec<_> = Client::named(&job.client)
             .iter()
             .flat_map(|client| client.matching(&job.filter))
-            .filter(|case| !self.records.iter().any(|record| belongs(record, job) && record.case == case.id))
+            .filter(|case| {
+                !self
+                    .records
+                    .iter()
+                    .any(|record| belongs(record, job) && record.case == case.id)
+            })
             .map(|case| Record::new(job, case.id, Verdict::Fail(reason.clone())))
             .collect();
         self.records.extend(missing);
@@ -254,7 +327,12 @@ impl Crowd {
 
     fn finish_late(&mut self) -> Result<(), SuperviseError> {
         let now = Instant::now();
-        let late: Vec<_> = self.running.iter().filter(|r| r.deadline <= now).map(|r| r.number).collect();
+        let late: Vec<_> = self
+            .running
+            .iter()
+            .filter(|r| r.deadline <= now)
+            .map(|r| r.number)
+            .collect();
         late.into_iter().try_for_each(|number| self.finish(number))
     }
 
@@ -276,14 +354,18 @@ fn end(running: &mut Running) -> Result<(), SuperviseError> {
     let hierarchies = read_hierarchies().map_err(|source| SuperviseError::Hierarchies { source })?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let roots = hierarchies.iter().map(|hierarchy| hierarchy.at.join(&running.job.cgroup));
+        let roots = hierarchies
+            .iter()
+            .map(|hierarchy| hierarchy.at.join(&running.job.cgroup));
         let left: Vec<_> = roots.filter(|root| root.exists()).collect();
         if left.is_empty() {
             return Ok(());
         }
         left.iter().for_each(|root| remove_cgroup(root));
         if Instant::now() >= deadline {
-            return Err(SuperviseError::Remove { name: running.job.cgroup.clone() });
+            return Err(SuperviseError::Remove {
+                name: running.job.cgroup.clone(),
+            });
         }
         thread::sleep(Duration::from_millis(10));
     }

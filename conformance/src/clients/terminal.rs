@@ -48,16 +48,16 @@ pub(super) fn run(step: &Step, keys: &[Key], place: &Place<'_>) -> io::Result<Do
     // The rest of what was written is still in the terminal's buffer; a monitor may hold the other end open.
     screen.wait(Instant::now() + Duration::from_secs(1), |screen| screen.closed);
     let stdout = screen.lock().text.replace('\r', "");
-    Ok(Done { code: status.map(exit_code), stdout, stderr: String::new(), unseen: unseen? })
+    Ok(Done {
+        code: status.map(exit_code),
+        stdout,
+        stderr: String::new(),
+        unseen: unseen?,
+    })
 }
 
 /// Plays the keys; returns what was awaited in vain.
-fn play(
-    keys: &[Key],
-    pty: &Pty,
-    screen: &Shared,
-    deadline: Instant,
-) -> io::Result<Option<String>> {
+fn play(keys: &[Key], pty: &Pty, screen: &Shared, deadline: Instant) -> io::Result<Option<String>> {
     let mut seen = 0;
     for key in keys {
         match key {

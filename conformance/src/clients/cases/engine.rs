@@ -18,15 +18,29 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI run --rm $IMG sh -c 'sh -c \"kill -15 \\$\\$\"; exit $?'").code(143),
         ],
     ),
-    case("run-not-executable", &[sh("$CLI run --rm $IMG /etc/notexec").code(126).wants(&[has("permission denied")])])
-        .differs(&[("crun", "writes Permission denied, which docker does not map to 126")]),
+    case(
+        "run-not-executable",
+        &[sh("$CLI run --rm $IMG /etc/notexec")
+            .code(126)
+            .wants(&[has("permission denied")])],
+    )
+    .differs(&[("crun", "writes Permission denied, which docker does not map to 126")]),
     case(
         "run-missing-program",
-        &[sh("$CLI run --rm $IMG /no/such").code(127), sh("$CLI run --rm $IMG nosuch").code(127)],
+        &[
+            sh("$CLI run --rm $IMG /no/such").code(127),
+            sh("$CLI run --rm $IMG nosuch").code(127),
+        ],
     )
     .differs(CRUN_TEXT),
-    case("run-bad-workdir", &[sh("$CLI run --rm -w /etc/passwd $IMG true && exit 1; exit 0").wants(&[lacks("panic")])]),
-    case("stdin", &[sh("echo in | $CLI run -i --rm $IMG cat").wants(&[out("in")])]),
+    case(
+        "run-bad-workdir",
+        &[sh("$CLI run --rm -w /etc/passwd $IMG true && exit 1; exit 0").wants(&[lacks("panic")])],
+    ),
+    case(
+        "stdin",
+        &[sh("echo in | $CLI run -i --rm $IMG cat").wants(&[out("in")])],
+    ),
     case(
         "stdout-and-stderr",
         &[
@@ -34,7 +48,10 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI run --rm $IMG sh -c 'echo o; echo e >&2' 2>&1 >/dev/null").wants(&[out("e")]),
         ],
     ),
-    case("much-output", &[sh("$CLI run --rm $IMG seq 1 50000 | tail -n 1").wants(&[out("50000")])]),
+    case(
+        "much-output",
+        &[sh("$CLI run --rm $IMG seq 1 50000 | tail -n 1").wants(&[out("50000")])],
+    ),
     case(
         "run-tty",
         &[
@@ -50,7 +67,8 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI exec $C sh -c 'exit 42'").code(42),
             sh("$CLI exec $C sh -c 'kill -9 $$'").code(137),
             sh("echo in | $CLI exec -i $C cat").wants(&[out("in")]),
-            sh("$CLI exec -e A=b -w /work -u worker $C sh -c 'echo $A $(pwd) $(id -un)'").wants(&[out("b /work worker")]),
+            sh("$CLI exec -e A=b -w /work -u worker $C sh -c 'echo $A $(pwd) $(id -un)'")
+                .wants(&[out("b /work worker")]),
             sh("$CLI exec -d $C touch /tmp/done"),
             sh("$CLI exec $C test -e /tmp/done").within(5),
             sh("$RM $C"),
@@ -85,9 +103,20 @@ pub const ENGINE: &[Case] = &[
     case(
         "detach-and-attach",
         &[
-            tty("$CLI run -it --name $C $IMG sh", &[Key::See("#"), Key::Type("\u{10}"), Key::Rest, Key::Type("\u{11}")]),
+            tty(
+                "$CLI run -it --name $C $IMG sh",
+                &[Key::See("#"), Key::Type("\u{10}"), Key::Rest, Key::Type("\u{11}")],
+            ),
             sh("$CLI inspect -f '{{.State.Running}}' $C").wants(&[out("true")]),
-            tty("$CLI attach $C; exit $($CLI wait $C)", &[Key::Type("echo back''again\n"), Key::See("backagain"), Key::Type("exit 4\n")]).code(4),
+            tty(
+                "$CLI attach $C; exit $($CLI wait $C)",
+                &[
+                    Key::Type("echo back''again\n"),
+                    Key::See("backagain"),
+                    Key::Type("exit 4\n"),
+                ],
+            )
+            .code(4),
             sh("$RM $C"),
         ],
     ),
@@ -248,8 +277,14 @@ pub const ENGINE: &[Case] = &[
             sh("$CLI rm $C"),
         ],
     ),
-    case("init", &[sh("$CLI run --rm --init $IMG cat /proc/1/comm").wants(&[has("init")])]),
-    case("no-extra-descriptors", &[sh("$CLI run --rm $IMG sh -c 'ls /proc/1/fd; :'").wants(&[out("0\n1\n2")])]),
+    case(
+        "init",
+        &[sh("$CLI run --rm --init $IMG cat /proc/1/comm").wants(&[has("init")])],
+    ),
+    case(
+        "no-extra-descriptors",
+        &[sh("$CLI run --rm $IMG sh -c 'ls /proc/1/fd; :'").wants(&[out("0\n1\n2")])],
+    ),
 ];
 
 /// A talk with a shell: name of the terminal, a change of its size, an exit code.
