@@ -3,8 +3,10 @@ set -eu
 mkdir -p "$S/docker-bin"
 ln -s "$RT" "$S/docker-bin/runc"
 echo '{}' >"$S/daemon.json"
-printf '%s\n' 'worker:100000:65536' >/etc/subuid
-printf '%s\n' 'worker:100000:65536' >/etc/subgid
+# For --userns-remap; the sandbox's /etc is a layer of its own.
+echo 'remap:x:64000:64000::/:/bin/false' >>/etc/passwd
+echo 'remap:x:64000:' >>/etc/group
+echo 'remap:100000:65536' | tee /etc/subuid >/etc/subgid
 PATH=$S/docker-bin:$PATH dockerd --config-file "$S/daemon.json" --host "$DOCKER_HOST" --data-root "$S/lib" \
     --exec-root "$S/x" --pidfile "$S/d.pid" --iptables=false --ip6tables=false --bridge=none \
     --storage-driver overlay2 --exec-opt native.cgroupdriver=cgroupfs \

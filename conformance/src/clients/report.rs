@@ -185,7 +185,7 @@ impl Report {
         let reasons: Vec<_> = records
             .filter_map(|record| Some((&record.runtime, reason(record)?)))
             .collect();
-        let alike = reasons.len() == self.runtimes.len() && reasons.windows(2).all(|pair| is_same_reason(pair));
+        let alike = reasons.len() == self.runtimes.len() && reasons.windows(2).all(is_same_reason);
         let mut text = String::new();
         for (runtime, reason) in reasons.iter().take(if alike { 1 } else { reasons.len() }) {
             let who = if alike { "all" } else { runtime.as_str() };

@@ -38,19 +38,36 @@ pub struct Request {
 pub enum SuperviseError {
     /// A sandbox could not be started.
     #[error("start sandbox {name:?}")]
-    Start { name: String, source: io::Error },
+    Start {
+        /// Its cgroup's name, which holds client and runtime.
+        name: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The list of hierarchies is needed for the removal.
     #[error("list cgroup hierarchies")]
-    Hierarchies { source: SandboxError },
+    Hierarchies {
+        /// What could not be read.
+        source: SandboxError,
+    },
     /// Interrupted; everything has been removed.
     #[error("interrupted by {signal}")]
-    Interrupted { signal: &'static str },
+    Interrupted {
+        /// The signal's name.
+        signal: &'static str,
+    },
     /// Signals could not be taken over.
     #[error("block signals")]
-    Signals { source: nix::Error },
+    Signals {
+        /// The kernel's answer.
+        source: nix::Error,
+    },
     /// Something keeps a cgroup of a finished sandbox busy.
     #[error("remove cgroup {name:?} (a process is left in it)")]
-    Remove { name: String },
+    Remove {
+        /// The cgroup, in every hierarchy.
+        name: String,
+    },
     /// Sandboxes end by themselves only through this channel.
     #[error("lose every sandbox")]
     Lost,
@@ -281,12 +298,14 @@ impl Crowd {
         let mut running = self.running.swap_remove(at);
         end(&mut running)?;
         let job = &running.job;
-        let reason = self
-            .records
-            .iter()
-            .find(|record| record.case == "setup" && belongs(record, job));
-        let reason = match reason.map(|record| &record.verdict) {
-            Some(Verdict::Fail(text)) => format!("client not ready: {text}"),
+        let of = |id: &str| {
+            self.records
+                .iter()
+                .find(|record| record.case == id && belongs(record, job))
+        };
+        let reason = match (of("setup").map(|r| &r.verdict), of("run").map(|r| &r.verdict)) {
+            (Some(Verdict::Fail(text)), _) => format!("client not ready: {text}"),
+            (None, Some(Verdict::Fail(_))) => "not tried: no container runs at all".to_owned(),
             _ => "the sandbox ended before".to_owned(),
         };
         self.records
