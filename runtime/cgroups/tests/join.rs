@@ -1,4 +1,17 @@
 //! What moves the calling process itself, or needs another user id: in a process with one thread, so without a harness.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::exit,
+    clippy::disallowed_methods,
+    clippy::let_underscore_must_use,
+    reason = "test code"
+)]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
