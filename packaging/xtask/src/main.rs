@@ -3,7 +3,9 @@
 //! One file a task; this one only reads the command line and hands over.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod process;
+mod tidy;
 mod vm;
 
 use std::io::Write;
@@ -15,11 +17,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    Bench(bench::Args),
+    Tidy(tidy::Args),
     Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
+        Task::Bench(args) => bench::run(&args),
+        Task::Tidy(args) => tidy::run(&args),
         Task::Vm(args) => vm::run(&args),
     };
     result.unwrap_or_else(|error| {
