@@ -149,4 +149,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_missing_program_names_its_package_once() {
+        let packages = &[
+            ("no-such-package", "no-such-program"),
+            ("no-such-package", "no-such-other"),
+        ];
+        let client = Client {
+            name: "x",
+            program: "x",
+            remove: "",
+            packages,
+            setup: "",
+            sweep: "",
+            cases: &[],
+        };
+        let missing = client.missing_packages();
+        assert_eq!(
+            missing.iter().filter(|package| **package == "no-such-package").count(),
+            1,
+            "{missing:?}"
+        );
+    }
 }

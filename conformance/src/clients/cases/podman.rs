@@ -28,7 +28,8 @@ pub const PODMAN: &[Case] = &[
                 .wants(&[out("0 100000 5000 0 200000 5000\n0\n0")]),
             sh("test $(podman exec $C readlink /proc/self/ns/user) != $(readlink /proc/self/ns/user)"),
             sh("stat -c '%u %g' /proc/$(podman inspect -f '{{.State.Pid}}' $C)").wants(&[out("100000 200000")]),
-            sh("$RM $C"),
+            // Podman now and then finds its own mount in the container's folder still busy.
+            sh("$RM $C").within(5),
         ],
     ),
     case("privileged", &[
