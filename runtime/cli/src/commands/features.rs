@@ -33,7 +33,7 @@ fn document() -> Value {
             "selinux": { "enabled": support::SELINUX },
             "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "memoryPolicy": { "modes": support::MEMORY_POLICY_MODES, "flags": support::MEMORY_POLICY_FLAGS },
-            "mountExtensions": { "idmap": { "enabled": true } },
+            "mountExtensions": { "idmap": { "enabled": false } },
             "netDevices": { "enabled": true },
         },
         "annotations": annotations(),
@@ -77,7 +77,7 @@ mod tests {
                 .as_ref()
                 .unwrap()
                 .enabled(),
-            &Some(true)
+            &Some(false)
         );
         assert_eq!(linux.seccomp().as_ref().unwrap().enabled(), &Some(true));
         assert!(features.mount_options().as_ref().unwrap().contains(&"rro".to_owned()));
