@@ -129,5 +129,5 @@ fn run_as_dev(runtime: &Path) -> Result<usize> {
 
 fn say(line: &str) {
     // With standard output closed the exit code still tells.
-    let _ignored = writeln!(std::io::stdout(), "{line}");
+    let _ignored = writeln!(std::io::stdout(), "{}", line.trim_end());
 }
