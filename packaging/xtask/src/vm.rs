@@ -32,7 +32,7 @@ In the guest:
   /mnt/project   the project's checkout, read-only
   /mnt/share     the directory of --share, read-only unless --writable
   as-dev CMD...  runs a command as user dev (uid 1000, 65536 subordinate ids) in a delegated scope of its user manager
-All else that is written is gone at the end. Nothing outside these directories can be seen, and no network but lo.
+All else that is written is gone at the end. Of this machine the guest sees these directories, /usr (read-only) and no network.
 
 The root file system is made once, in target/vm, by debootstrap from the archive that apt is configured for. Several guests \
 can run at once.

@@ -71,6 +71,28 @@ fn guest_has_systemd_cgroup_v2_and_read_only_shares() {
 }
 
 #[test]
+fn guest_does_not_leave_its_directories() {
+    let script = "
+        mount -t hostfs host /media -o /../../etc 2>/dev/null || echo no etc
+        mount -t hostfs host /srv -o /../proc/sys
+        echo guest-was-here 2>/dev/null >/srv/kernel/hostname || echo settings are read-only
+        mount -o remount,rw /mnt/project && touch /mnt/project/file 2>/dev/null || echo project is read-only";
+    let Some(output) = run("--plain", &[], script) else {
+        return;
+    };
+    assert_ne!(
+        fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
+        "guest-was-here\n"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "no etc\nsettings are read-only\nproject is read-only\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
 fn rootless_podman_runs_a_container() {
     let script = "
         set -e
