@@ -27,7 +27,7 @@ impl Cgroup {
             tracing::debug!(%error, "cgroup not thawed before it is removed");
         }
         let mut first = match &self.unit {
-            Some(unit) if self.exists() => systemd::stop(unit, self.rootless),
+            Some(unit) if self.is_anywhere() => systemd::stop(unit, self.rootless),
             _ => Ok(()),
         };
         let deadline = Instant::now() + LIMIT;
@@ -35,6 +35,12 @@ impl Cgroup {
             first = first.and(remove_hierarchy(hierarchy, deadline));
         }
         first
+    }
+
+    /// Whether any of the cgroups is there.
+    fn is_anywhere(&self) -> bool {
+        self.ours()
+            .any(|hierarchy| Dir::find(hierarchy).is_ok_and(|dir| dir.is_some()))
     }
 }
 

@@ -138,6 +138,8 @@ pub(super) struct Bus {
     serial: u32,
     subscribed: bool,
     daemon: bool,
+    /// Signals that came in before the answer to a call.
+    early: Vec<Message>,
 }
 
 /// What is called where.
@@ -185,6 +187,7 @@ impl Bus {
             serial: 0,
             subscribed: false,
             daemon,
+            early: Vec::new(),
         };
         bus.authenticate().map_err(|error| CgroupError::Bus {
             member: "AUTH",
@@ -199,14 +202,17 @@ impl Bus {
     }
 
     /// Authenticates by the socket's peer credentials; an empty identity works in a user namespace too.
+    ///
+    /// All is sent at once, as systemd's own client does: a message that reaches systemd in one piece with `BEGIN` is left
+    /// lying there.
     fn authenticate(&mut self) -> io::Result<()> {
         self.socket.set_read_timeout(Some(LIMIT))?;
         self.socket.set_write_timeout(Some(LIMIT))?;
-        self.socket.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+        self.socket.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         loop {
             let line = self.read_line()?;
             if line.starts_with("OK") {
-                return self.socket.write_all(b"BEGIN\r\n");
+                return Ok(());
             }
             if !line.starts_with("DATA") {
                 return Err(io::Error::new(
@@ -267,13 +273,18 @@ impl Bus {
         body: &B,
     ) -> Result<String, CallError> {
         self.subscribe()?;
+        self.early.clear();
         let broken = |why: String| CallError::Broken { member, why };
         let answer = self.call(member, signature, body)?;
         let job = answer
             .read::<OwnedObjectPath>()
             .map_err(|error| broken(error.to_string()))?;
         loop {
-            let message = self.receive().map_err(|error| broken(error.to_string()))?;
+            // A job that is done at once may end before its own number is known here.
+            let message = match self.early.pop() {
+                Some(message) => message,
+                None => self.receive().map_err(|error| broken(error.to_string()))?,
+            };
             if message.header.1 != SIGNAL || message.text(3) != Some("JobRemoved") {
                 continue;
             }
@@ -318,7 +329,7 @@ impl Bus {
         Ok(self.serial)
     }
 
-    /// Waits for the answer to a call; what else comes in meanwhile is passed over.
+    /// Waits for the answer to a call; what else comes in meanwhile is kept.
     fn answer(&mut self, member: &'static str, serial: u32) -> Result<Message, CallError> {
         loop {
             let message = self.receive().map_err(|error| CallError::Broken {
@@ -326,6 +337,7 @@ impl Bus {
                 why: error.to_string(),
             })?;
             if message.answers() != Some(serial) {
+                self.early.push(message);
                 continue;
             }
             match message.header.1 {
@@ -416,6 +428,39 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// A header field's value.
+pub(super) enum Field<'f> {
+    Value(Value<'f>),
+    /// The body's signature. zvariant would put several values into parentheses, which makes them one.
+    Signature(&'f str),
+}
+
+/// A text of the type `g`.
+struct SignatureText<'f>(&'f str);
+
+impl zvariant::Type for SignatureText<'_> {
+    const SIGNATURE: &'static Signature = &Signature::Signature;
+}
+
+impl serde::Serialize for SignatureText<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+impl zvariant::Type for Field<'_> {
+    const SIGNATURE: &'static Signature = &Signature::Variant;
+}
+
+impl serde::Serialize for Field<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Signature(text) => zvariant::SerializeValue(&SignatureText(text)).serialize(serializer),
+        }
+    }
+}
+
 /// Builds a call: header, padding, body.
 fn encode_call<B: serde::Serialize + DynamicType>(
     serial: u32,
@@ -431,14 +476,14 @@ fn encode_call<B: serde::Serialize + DynamicType>(
         zvariant::to_bytes(context, body)?.bytes().to_vec()
     };
     let length = u32::try_from(body.len()).map_err(|_long| zvariant::Error::OutOfBounds)?;
-    let mut fields: Vec<(u8, Value<'_>)> = vec![
-        (1, Value::from(ObjectPath::try_from(target.path)?)),
-        (2, Value::from(target.interface)),
-        (3, Value::from(member)),
-        (6, Value::from(target.destination)),
+    let mut fields: Vec<(u8, Field<'_>)> = vec![
+        (1, Field::Value(Value::from(ObjectPath::try_from(target.path)?))),
+        (2, Field::Value(Value::from(target.interface))),
+        (3, Field::Value(Value::from(member))),
+        (6, Field::Value(Value::from(target.destination))),
     ];
     if !signature.is_empty() {
-        fields.push((8, Value::from(Signature::try_from(signature)?)));
+        fields.push((8, Field::Signature(signature)));
     }
     let header = (b'l', CALL, 0_u8, 1_u8, length, serial, fields);
     let mut message = zvariant::to_bytes(context, &header)?.bytes().to_vec();

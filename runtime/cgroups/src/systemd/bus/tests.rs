@@ -35,8 +35,11 @@ fn encode<B: serde::Serialize + DynamicType>(
 ) -> Vec<u8> {
     let context = Context::new_dbus(LE, 0);
     let body = zvariant::to_bytes(context, body).unwrap().bytes().to_vec();
-    let mut fields = fields;
-    fields.push((8, Value::from(Signature::try_from(signature).unwrap())));
+    let mut fields: Vec<_> = fields
+        .into_iter()
+        .map(|(code, value)| (code, Field::Value(value)))
+        .collect();
+    fields.push((8, Field::Signature(signature)));
     let header = (
         b'l',
         kind,
@@ -65,11 +68,12 @@ fn serve(
             serial: 0,
             subscribed: false,
             daemon: false,
+            early: Vec::new(),
         };
         assert_eq!(peer.read_line().unwrap(), "\0AUTH EXTERNAL");
         assert_eq!(peer.read_line().unwrap(), "DATA");
-        peer.socket.write_all(b"DATA\r\nOK 0123\r\n").unwrap();
         assert_eq!(peer.read_line().unwrap(), "BEGIN");
+        peer.socket.write_all(b"DATA\r\nOK 0123\r\n").unwrap();
         let mut calls = Vec::new();
         while let Ok(message) = peer.receive() {
             let member = message.text(3).unwrap().to_owned();
@@ -125,6 +129,8 @@ fn a_job_ends_with_its_own_signal() {
                     removed(2, "done"),
                 ]
             }
+            // Done before it is answered.
+            "StopUnit" => vec![removed(5, "done"), removed(6, "failed"), returned(serial, "o", &job(5))],
             _ => vec![returned(serial, "s", &"")],
         }
     });
@@ -136,8 +142,20 @@ fn a_job_ends_with_its_own_signal() {
         bus.run_job("StartTransientUnit", "ssa(sv)a(sa(sv))", &body).unwrap(),
         "done"
     );
+    assert_eq!(bus.run_job("StopUnit", "ss", &("u.scope", "replace")).unwrap(), "done");
     drop(bus);
-    assert_eq!(served.join().unwrap(), ["Subscribe", "StartTransientUnit"]);
+    assert_eq!(served.join().unwrap(), ["Subscribe", "StartTransientUnit", "StopUnit"]);
+}
+
+#[test]
+fn several_values_are_no_structure() {
+    let message = encode_call(1, &TO_MANAGER, "StopUnit", "ss", &("a", "b")).unwrap();
+    let field = b"\x08\x01g\0\x02ss\0";
+    assert!(
+        message.windows(field.len()).any(|window| window == field),
+        "{message:?}"
+    );
+    assert!(message.ends_with(b"\x01\0\0\0a\0\0\0\x01\0\0\0b\0"), "{message:?}");
 }
 
 #[test]
@@ -191,6 +209,7 @@ fn a_peer_that_talks_nonsense_is_an_error() {
             serial: 0,
             subscribed: false,
             daemon: false,
+            early: Vec::new(),
         };
         let error = bus.call("StopUnit", "ss", &("u.scope", "replace")).err().unwrap();
         assert!(matches!(error, CallError::Broken { .. }), "{error}");
