@@ -2,7 +2,6 @@
 //!
 //! A systemd moves every process of its own cgroup. So it gets namespaces of its own for pids and mounts, and a
 //! cgroup that holds nothing else: it cannot even name a process of the machine.
-#![expect(clippy::disallowed_methods, reason = "plain children of the test")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
