@@ -14,7 +14,7 @@ use nexcage_sys::signals::Signal;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, major, minor, stat};
 use nix::unistd::{Uid, chown};
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 
 use crate::executor::{InitPlan, Kind};
 use crate::launcher::{Conversation, INIT_PID, Launch, launch};
@@ -91,6 +91,7 @@ impl Backend for Libcontainer {
             no_pivot: request.root_change == RootChange::Move,
             keyring: request.keyring,
             rootless: request.rootless,
+            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
             keep_fds: Vec::new(),
         };
         let mut creation = Creation {
@@ -132,6 +133,7 @@ impl Backend for Libcontainer {
             no_pivot: false,
             keyring: request.keyring,
             rootless: request.rootless,
+            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
             keep_fds: opened.fds().collect(),
         };
         let made = launch(&mut launch_request, &mut ExecConversation)?;
@@ -199,6 +201,11 @@ impl Backend for Libcontainer {
     }
 }
 
+fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
+}
+
 fn remove_if_there(path: &std::path::Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::Launch {
@@ -243,7 +250,8 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        mend(init.pid, &self.mends, self.request.rootless)?;
+        let userns = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        mend(init.pid, &self.mends, userns)?;
         own_stdio(init, self.request.spec)
     }
 }

@@ -16,12 +16,14 @@ use libcontainer::user_ns::UserNamespaceConfig;
 use nexcage_backend::{Console, Error, KeyringUse, Process};
 use nexcage_cgroups::{Cgroup, Layout, SubCgroup};
 use nexcage_oci::ContainerId;
-use nexcage_sys::fork::fork_child;
+use nexcage_sys::fork::{Child, fork_child};
 use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::{self, Signal, SignalSet};
 use nexcage_sys::{dumpable, fds, keyring, oom};
 use nix::fcntl::OFlag;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Pid, getppid};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
@@ -32,6 +34,9 @@ use crate::report::{FirstError, chain};
 
 /// File in the container's directory where libcontainer writes the init's id, for the runtime hooks.
 pub(crate) const INIT_PID: &str = "init.pid";
+
+/// Folder in the container's directory that libcontainer takes for a cgroup.
+pub(crate) const INERT: &str = "cgroup";
 
 /// What the launcher needs, the same for create and exec.
 pub(crate) struct Launch<'a> {
@@ -56,6 +61,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) no_pivot: bool,
     pub(crate) keyring: KeyringUse,
     pub(crate) rootless: bool,
+    /// The container has mounts of its own, so the launcher may have some too.
+    pub(crate) hide_cgroups: bool,
     /// Further descriptors that the launcher needs.
     pub(crate) keep_fds: Vec<i32>,
 }
@@ -84,8 +91,7 @@ pub(crate) fn launch(request: &mut Launch<'_>, conversation: &mut dyn Conversati
         .map_err(|e| Error::Init(format!("prepare the hooks: {e}")))?;
     request.spec.set_hooks(hooks);
     let runtime = nix::unistd::getpid();
-    let launcher =
-        fork_child(None, || in_launcher(request, &theirs, runtime)).map_err(|e| failed("fork")(io::Error::other(e)))?;
+    let launcher = fork_launcher(request, &theirs, runtime)?;
     drop(theirs);
     let placed = if request.cgroup.needs_place() {
         conversation.place(launcher.pid)
@@ -122,6 +128,23 @@ pub(crate) fn launch(request: &mut Launch<'_>, conversation: &mut dyn Conversati
         }),
         Err(error) => Err(error),
     }
+}
+
+/// Forks the launcher into its v2 cgroup where the kernel lets it be born there.
+fn fork_launcher(request: &Launch<'_>, link: &OwnedFd, runtime: Pid) -> Result<Child, Error> {
+    let birthplace = match request.sub_cgroup {
+        None => request.cgroup.birthplace().map_err(Error::cgroup("open the cgroup"))?,
+        Some(_) => None,
+    };
+    let body = || in_launcher(request, link, runtime);
+    let born = match &birthplace {
+        Some(dir) => fork_child(Some(dir.as_fd()), body).or_else(|_refused| fork_child(None, body)),
+        None => fork_child(None, body),
+    };
+    born.map_err(|e| Error::Launch {
+        step: "fork",
+        source: io::Error::other(e),
+    })
 }
 
 fn oom_hint(cgroup: &Cgroup) -> &'static str {
@@ -396,7 +419,7 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
         preserve_fds: i32::try_from(request.preserve_fds).map_err(|e| e.to_string())?,
         container: Some(lc_container(request)),
         user_ns_config,
-        cgroup_config: own_cgroup(request),
+        cgroup_config: inert_cgroup(request).map_err(|e| format!("make the inert cgroup: {e}"))?,
         detached: true,
         executor: Box::new(Runner::new(
             request.kind.clone(),
@@ -423,23 +446,49 @@ fn lc_container(request: &Launch<'_>) -> LcContainer {
     }
 }
 
-/// libcontainer insists on moving its processes into a cgroup. The launcher is in the right one already; on v1 an empty
-/// path means the caller's own cgroups, on v2 the own path is named.
-fn own_cgroup(request: &Launch<'_>) -> CgroupConfig {
-    let cgroup_path = match request.cgroup.layout() {
-        Layout::Unified => own_unified_path().unwrap_or_default(),
-        Layout::Legacy | Layout::Hybrid => PathBuf::new(),
+/// libcontainer insists on moving its processes into a cgroup, by a file whose lock stalls an idle node. The launcher is
+/// in the right cgroups already, so the crate is shown a version 2 hierarchy and told of a directory with a plain file.
+/// Where the mounts cannot be made private, on v1 an empty path names the caller's own cgroups.
+fn inert_cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
+    let private = match request.cgroup.layout() {
+        Layout::Unified => true,
+        Layout::Legacy | Layout::Hybrid => request.hide_cgroups && hide_cgroups().is_ok(),
     };
-    CgroupConfig {
+    let cgroup_path = if private {
+        inert_directory(request.dir)?
+    } else {
+        PathBuf::new()
+    };
+    Ok(CgroupConfig {
         cgroup_path,
         systemd_cgroup: false,
         container_name: request.id.to_string(),
-    }
+    })
 }
 
-fn own_unified_path() -> Option<PathBuf> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    own.lines().find_map(|line| line.strip_prefix("0::")).map(PathBuf::from)
+/// Covers the v1 hierarchies with an empty v2 one, in a mount namespace of the launcher.
+fn hide_cgroups() -> nix::Result<()> {
+    const NONE: Option<&Path> = None;
+    const ROOT: &str = "/sys/fs/cgroup";
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // What is mounted on it must not appear on the node.
+    mount(NONE, ROOT, NONE, MsFlags::MS_PRIVATE, NONE)?;
+    mount(Some("cgroup2"), ROOT, Some("cgroup2"), MsFlags::empty(), NONE)
+}
+
+/// A directory with a file where libcontainer writes process ids, as a path from the root of the hierarchies.
+fn inert_directory(dir: &Path) -> io::Result<PathBuf> {
+    let inert = dir.join(INERT);
+    match fs::create_dir(&inert) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(inert.join("cgroup.procs"))?;
+    Ok(Path::new("../../..").join(inert.strip_prefix("/").unwrap_or(&inert)))
 }
 
 fn build(request: &Launch<'_>, args: &ContainerArgs, pipe: Option<ExecPipe>) -> Result<i32, String> {

@@ -5,15 +5,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nexcage_backend::Error;
+use nexcage_sys::mount::{self as mount_tree, Attributes};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
-use nix::unistd::{chdir, chroot, fchdir, sethostname};
+use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, sethostname, setresgid, setresuid};
 
 use crate::copy_up::{copy_mode, copy_up};
 
@@ -40,6 +41,15 @@ pub(crate) enum Mend {
     },
     /// A tmpfs without a mode of its own: it gets that of the directory it covers.
     CoveredMode(PathBuf),
+    /// One cgroup hierarchy of the container's view, mounted on a folder that is made.
+    CgroupView {
+        /// Path in the container.
+        path: PathBuf,
+        /// The container's cgroup on the node.
+        source: PathBuf,
+        /// The view is read-only.
+        read_only: bool,
+    },
     /// A symbolic link.
     Link {
         /// Path in the container.
@@ -107,13 +117,18 @@ enum MendError {
 
 /// Mends the container whose init is `pid`.
 ///
-/// * `rootless`: the user namespace is entered first, for the powers over the others.
-pub(crate) fn mend(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), Error> {
+/// * `userns`: the container has a user namespace: it is entered first, as its root, since files made by a user that it
+///   does not map could not be.
+pub(crate) fn mend(pid: i32, mends: &[Mend], userns: bool) -> Result<(), Error> {
     if mends.is_empty() {
         return Ok(());
     }
+    let trees = open_trees(mends).map_err(|source| Error::Launch {
+        step: "clone the container's cgroup mounts",
+        source,
+    })?;
     let outcome =
-        nexcage_sys::fork::run_in_child(|| apply_all(pid, mends, rootless).map_err(|e| crate::report::chain(&e)));
+        nexcage_sys::fork::run_in_child(|| apply_all(pid, mends, &trees, userns).map_err(|e| crate::report::chain(&e)));
     match outcome {
         Ok(Ok(())) => Ok(()),
         Ok(Err(text)) => Err(Error::Init(text)),
@@ -124,12 +139,42 @@ pub(crate) fn mend(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), Error
     }
 }
 
-fn apply_all(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), MendError> {
-    enter(pid, mends, rootless)?;
-    mends.iter().try_for_each(apply)
+/// The node's side of the mends: mounts are cloned here, since the container's namespaces do not show them.
+fn open_trees(mends: &[Mend]) -> io::Result<Vec<Option<OwnedFd>>> {
+    mends
+        .iter()
+        .map(|mend| {
+            let Mend::CgroupView { source, read_only, .. } = mend else {
+                return Ok(None);
+            };
+            let tree = mount_tree::clone_tree(source)?;
+            let attributes = Attributes::NO_PROGRAMS;
+            let attributes = if *read_only {
+                attributes.with(Attributes::READ_ONLY)
+            } else {
+                attributes
+            };
+            mount_tree::set_attributes(tree.as_fd(), attributes)?;
+            Ok(Some(tree))
+        })
+        .collect()
 }
 
-fn enter(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), MendError> {
+fn apply_all(pid: i32, mends: &[Mend], trees: &[Option<OwnedFd>], userns: bool) -> Result<(), MendError> {
+    enter(pid, mends, userns)?;
+    mends
+        .iter()
+        .zip(trees)
+        .try_for_each(|(mend, tree)| apply(mend, tree.as_ref()))
+}
+
+fn attach(tree: Option<&OwnedFd>, path: &Path) -> io::Result<()> {
+    let tree = tree.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    std::fs::create_dir(path)?;
+    mount_tree::attach(tree.as_fd(), path)
+}
+
+fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
     let open = |name: &str| {
         let path = PathBuf::from(format!("/proc/{pid}/{name}"));
         File::open(&path).map_err(|e| MendError::Open(path, e))
@@ -137,12 +182,13 @@ fn enter(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), MendError> {
     let names_host = mends
         .iter()
         .any(|m| matches!(m, Mend::Hostname(_) | Mend::Domainname(_)));
-    let user = if rootless { Some(open("ns/user")?) } else { None };
+    let user = if userns { Some(open("ns/user")?) } else { None };
     let uts = if names_host { Some(open("ns/uts")?) } else { None };
     let (mnt, root) = (open("ns/mnt")?, open("root")?);
     let join = |ns: &File, flag, name| setns(ns.as_fd(), flag).map_err(|e| MendError::Enter(name, e));
     if let Some(user) = user {
         join(&user, CloneFlags::CLONE_NEWUSER, "user")?;
+        become_root().map_err(|e| MendError::Enter("user", e))?;
     }
     if let Some(uts) = uts {
         join(&uts, CloneFlags::CLONE_NEWUTS, "uts")?;
@@ -153,7 +199,14 @@ fn enter(pid: i32, mends: &[Mend], rootless: bool) -> Result<(), MendError> {
     chdir("/").map_err(MendError::Root)
 }
 
-fn apply(mend: &Mend) -> Result<(), MendError> {
+/// Takes the ids that the user namespace maps to root, with every power there.
+fn become_root() -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)
+}
+
+fn apply(mend: &Mend, tree: Option<&OwnedFd>) -> Result<(), MendError> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
         move |source| MendError::Apply { what, path, source }
@@ -173,6 +226,7 @@ fn apply(mend: &Mend) -> Result<(), MendError> {
             copy_up(path, !sets_mode).map_err(failed("copy up the content under tmpfs", path))
         }
         Mend::CoveredMode(path) => copy_mode(path).map_err(failed("copy the mode of the directory under tmpfs", path)),
+        Mend::CgroupView { path, .. } => attach(tree, path).map_err(failed("mount cgroup on", path)),
         Mend::Link { path, to } => symlink(to, path).map_err(failed("link", path)),
         Mend::ReadOnly(path) => make_read_only(path).map_err(failed("remount read-only", path)),
     }

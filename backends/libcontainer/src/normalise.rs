@@ -194,19 +194,12 @@ fn cgroup_v1_view(mount: &Mount, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Resu
         .source("tmpfs")
         .options(options(&["noexec", "nosuid", "nodev", "mode=755"]))
         .build()?;
-    let mut out = vec![tmpfs];
     for view in cgroup.views() {
-        let mut list = options(&["bind", "noexec", "nosuid", "nodev"]);
-        if read_only {
-            list.push("ro".to_owned());
-        }
-        let bind = MountBuilder::default()
-            .destination(destination.join(&view.name))
-            .typ("bind")
-            .source(&view.path)
-            .options(list)
-            .build()?;
-        out.push(bind);
+        mends.push(Mend::CgroupView {
+            path: destination.join(&view.name),
+            source: view.path,
+            read_only,
+        });
         for alias in view.aliases {
             mends.push(Mend::Link {
                 path: destination.join(alias),
@@ -217,7 +210,7 @@ fn cgroup_v1_view(mount: &Mount, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Resu
     if read_only {
         mends.push(Mend::ReadOnly(destination.clone()));
     }
-    Ok(out)
+    Ok(vec![tmpfs])
 }
 
 /// The path of the root filesystem as libcontainer reads it from the config.

@@ -3,6 +3,7 @@
 //! Owns the writes to `tasks` and `cgroup.procs` and the rules of `exec --cgroup`.
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -72,6 +73,14 @@ impl SubCgroup {
     }
 }
 
+/// Whether the calling process is in this cgroup of the v2 hierarchy.
+fn is_caller_in(path: &Path) -> bool {
+    let text = std::fs::read("/proc/self/cgroup").unwrap_or_default();
+    Own::parse(&text)
+        .v2()
+        .is_some_and(|own| crate::layout::relative(own) == path)
+}
+
 /// A path that stays below its start.
 fn below(text: &str) -> Result<PathBuf, CgroupError> {
     let mut path = PathBuf::new();
@@ -135,6 +144,24 @@ impl Cgroup {
         self.enter_all(Who::Caller, &SubCgroup::default())
     }
 
+    /// The version 2 directory in which the process that will join can be born, see `CLONE_INTO_CGROUP`: moving it there
+    /// later takes a lock of the whole node.
+    ///
+    /// # Errors
+    ///
+    /// [`CgroupError::Open`].
+    pub fn birthplace(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        let v2 = self.ours().find(|hierarchy| hierarchy.is_v2());
+        let Some(hierarchy) = v2.filter(|_| self.unit.is_none() && !self.rootless) else {
+            return Ok(None);
+        };
+        let path = hierarchy.full();
+        match std::fs::File::open(&path) {
+            Ok(dir) => Ok(Some(dir.into())),
+            Err(source) => Err(CgroupError::Open { path, source }),
+        }
+    }
+
     /// Moves the calling process below the container's cgroups, for exec.
     ///
     /// * `sub`: where; the default is the container's own cgroup.
@@ -190,6 +217,9 @@ impl Cgroup {
     fn enter_all(&self, who: Who, sub: &SubCgroup) -> Result<(), CgroupError> {
         for hierarchy in self.ours() {
             let path = sub.path_in(hierarchy)?;
+            if matches!(who, Who::Caller) && hierarchy.is_v2() && is_caller_in(&hierarchy.path.join(&path)) {
+                continue;
+            }
             // systemd keeps the named hierarchy for itself.
             if self.driver == Driver::Systemd && hierarchy.has("name=systemd") && path.as_os_str().is_empty() {
                 continue;

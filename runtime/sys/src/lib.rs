@@ -12,6 +12,7 @@ pub mod file;
 pub mod fork;
 pub mod keyring;
 pub mod lock;
+pub mod mount;
 pub mod oom;
 pub mod pidfd;
 pub mod poll;

@@ -1,0 +1,95 @@
+//! Mounts that are not attached anywhere yet.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+
+/// `struct mount_attr` of the kernel, version 0.
+#[repr(C)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// Attributes of a mount, as `mount_setattr(2)` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes(u64);
+
+impl Attributes {
+    /// `MOUNT_ATTR_RDONLY`.
+    pub const READ_ONLY: Self = Self(0x1);
+    /// `MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV` and `MOUNT_ATTR_NOEXEC`.
+    pub const NO_PROGRAMS: Self = Self(0x2 | 0x4 | 0x8);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Copies the mount that a path lies in, from that path down, without mounts below it.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `open_tree(2)`, Linux 5.2.
+pub fn clone_tree(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(open_tree(CWD, path, flags)?)
+}
+
+/// Adds attributes to a detached mount.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `mount_setattr(2)`, Linux 5.12.
+pub fn set_attributes(tree: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
+    let attr = MountAttr {
+        attr_set: attributes.0,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is NUL-terminated, and the structure outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Attaches a detached mount to a path in the caller's mount namespace.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `move_mount(2)`, Linux 5.2.
+pub fn attach(tree: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    Ok(move_mount(
+        tree,
+        "",
+        CWD,
+        path,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?)
+}
