@@ -1,7 +1,7 @@
 //! The forked process that drives libcontainer, and the runtime's conversation with it.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -447,17 +447,18 @@ fn lc_container(request: &Launch<'_>) -> LcContainer {
 }
 
 /// libcontainer insists on moving its processes into a cgroup, by a file whose lock stalls an idle node. The launcher is
-/// in the right cgroups already, so the crate is shown a version 2 hierarchy and told of a directory with a plain file.
-/// Where the mounts cannot be made private, on v1 an empty path names the caller's own cgroups.
+/// in the right cgroups already, so the crate gets plain files to write to: on v2 by a path that leads out of the
+/// hierarchy, on v1 by covering the hierarchies. Where that cannot be, it moves its processes to where they are.
 fn inert_cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
-    let private = match request.cgroup.layout() {
-        Layout::Unified => true,
-        Layout::Legacy | Layout::Hybrid => request.hide_cgroups && hide_cgroups().is_ok(),
-    };
-    let cgroup_path = if private {
-        inert_directory(request.dir)?
-    } else {
-        PathBuf::new()
+    let cgroup_path = match request.cgroup.layout() {
+        Layout::Unified => inert_directory(request.dir)?,
+        Layout::Legacy | Layout::Hybrid => {
+            if request.hide_cgroups && request.sub_cgroup.is_none() {
+                cover_v1(request.cgroup)?;
+            }
+            // The caller's own cgroups.
+            PathBuf::new()
+        }
     };
     Ok(CgroupConfig {
         cgroup_path,
@@ -466,14 +467,64 @@ fn inert_cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
     })
 }
 
-/// Covers the v1 hierarchies with an empty v2 one, in a mount namespace of the launcher.
-fn hide_cgroups() -> nix::Result<()> {
+/// Where the v1 hierarchies are mounted, for libcontainer.
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// Covers the v1 hierarchies with plain files, in a mount namespace of the launcher.
+fn cover_v1(cgroup: &Cgroup) -> io::Result<()> {
     const NONE: Option<&Path> = None;
-    const ROOT: &str = "/sys/fs/cgroup";
+    let paths = cgroup.paths();
+    let v1 = || paths.iter().filter(|(controller, _)| !controller.is_empty());
+    let own = fs::read_to_string("/proc/self/cgroup")?;
+    if !v1().all(|(controller, path)| is_plain(&own, controller, path)) {
+        return Ok(());
+    }
     unshare(CloneFlags::CLONE_NEWNS)?;
     // What is mounted on it must not appear on the node.
-    mount(NONE, ROOT, NONE, MsFlags::MS_PRIVATE, NONE)?;
-    mount(Some("cgroup2"), ROOT, Some("cgroup2"), MsFlags::empty(), NONE)
+    mount(NONE, CGROUP_ROOT, NONE, MsFlags::MS_PRIVATE, NONE)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(
+        Some("tmpfs"),
+        CGROUP_ROOT,
+        Some("tmpfs"),
+        flags,
+        Some("mode=700,size=1m"),
+    )?;
+    v1().try_for_each(|(controller, path)| plain_cgroup(controller, path))
+}
+
+/// Whether libcontainer will look for this process's cgroup at `path`: not in a nested container, whose mounts show a
+/// part of the hierarchy.
+fn is_plain(own: &str, controller: &str, path: &Path) -> bool {
+    let below = own.lines().find_map(|line| {
+        let (controllers, below) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|c| c == controller).then_some(below)
+    });
+    let Some(below) = below.and_then(|below| below.strip_prefix('/')) else {
+        return false;
+    };
+    path.starts_with(CGROUP_ROOT) && path.ends_with(below)
+}
+
+/// The files that libcontainer reads and writes to move a process into a v1 cgroup.
+fn plain_cgroup(controller: &str, path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    let make = |path: PathBuf, text: &[u8]| {
+        fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)?
+            .write_all(text)
+    };
+    make(path.join("cgroup.procs"), b"")?;
+    if controller == "cpuset" {
+        for dir in path.ancestors().take_while(|dir| *dir != Path::new(CGROUP_ROOT)) {
+            make(dir.join("cpuset.cpus"), b"0")?;
+            make(dir.join("cpuset.mems"), b"0")?;
+        }
+    }
+    Ok(())
 }
 
 /// A directory with a file where libcontainer writes process ids, as a path from the root of the hierarchies.
