@@ -21,6 +21,7 @@ use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::{self, Signal, SignalSet};
 use nexcage_sys::{dumpable, fds, keyring, oom};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -450,15 +451,17 @@ fn lc_container(request: &Launch<'_>) -> LcContainer {
 /// in the right cgroups already, so the crate gets plain files to write to: on v2 by a path that leads out of the
 /// hierarchy, on v1 by covering the hierarchies. Where that cannot be, it moves its processes to where they are.
 fn inert_cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
-    let cgroup_path = match request.cgroup.layout() {
-        Layout::Unified => inert_directory(request.dir)?,
-        Layout::Legacy | Layout::Hybrid => {
-            if request.hide_cgroups && request.sub_cgroup.is_none() {
-                cover_v1(request.cgroup)?;
-            }
-            // The caller's own cgroups.
-            PathBuf::new()
+    let shown = match request.cgroup.layout() {
+        Layout::Unified => Shown::V2,
+        Layout::Legacy | Layout::Hybrid if request.hide_cgroups && request.sub_cgroup.is_none() => {
+            cover_v1(request.cgroup)?
         }
+        Layout::Legacy | Layout::Hybrid => Shown::V1,
+    };
+    let cgroup_path = match shown {
+        Shown::V2 => inert_directory(request.dir)?,
+        // The caller's own cgroups.
+        Shown::V1 => PathBuf::new(),
     };
     Ok(CgroupConfig {
         cgroup_path,
@@ -467,21 +470,39 @@ fn inert_cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
     })
 }
 
+/// Which hierarchies libcontainer sees.
+enum Shown {
+    V1,
+    V2,
+}
+
 /// Where the v1 hierarchies are mounted, for libcontainer.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
-/// Covers the v1 hierarchies with plain files, in a mount namespace of the launcher.
-fn cover_v1(cgroup: &Cgroup) -> io::Result<()> {
+/// Covers the v1 hierarchies in a mount namespace of the launcher: with the v2 half of a hybrid node, whose code in
+/// libcontainer reads no tables, else with plain files.
+fn cover_v1(cgroup: &Cgroup) -> io::Result<Shown> {
     const NONE: Option<&Path> = None;
     let paths = cgroup.paths();
+    let v2 = paths.get("");
     let v1 = || paths.iter().filter(|(controller, _)| !controller.is_empty());
     let own = fs::read_to_string("/proc/self/cgroup")?;
-    if !v1().all(|(controller, path)| is_plain(&own, controller, path)) {
-        return Ok(());
+    if v2.is_none() && !v1().all(|(controller, path)| is_plain(&own, controller, path)) {
+        return Ok(Shown::V1);
     }
     unshare(CloneFlags::CLONE_NEWNS)?;
     // What is mounted on it must not appear on the node.
-    mount(NONE, CGROUP_ROOT, NONE, MsFlags::MS_PRIVATE, NONE)?;
+    if let Err(errno) = mount(NONE, CGROUP_ROOT, NONE, MsFlags::MS_PRIVATE, NONE) {
+        return if errno == Errno::EINVAL {
+            Ok(Shown::V1)
+        } else {
+            Err(errno.into())
+        };
+    }
+    if let Some(v2) = v2 {
+        mount(Some(v2), CGROUP_ROOT, NONE, MsFlags::MS_BIND, NONE)?;
+        return Ok(Shown::V2);
+    }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(
         Some("tmpfs"),
@@ -490,7 +511,8 @@ fn cover_v1(cgroup: &Cgroup) -> io::Result<()> {
         flags,
         Some("mode=700,size=1m"),
     )?;
-    v1().try_for_each(|(controller, path)| plain_cgroup(controller, path))
+    v1().try_for_each(|(controller, path)| plain_cgroup(controller, path))?;
+    Ok(Shown::V1)
 }
 
 /// Whether libcontainer will look for this process's cgroup at `path`: not in a nested container, whose mounts show a

@@ -141,15 +141,16 @@ fn exec(runtime: &Runtime, bench: &Bench) -> Result<Duration> {
 }
 
 /// crun of Debian 12 refuses a node with both cgroup versions: in a mount namespace of its own the measurement runs
-/// without the version 2 half, for every runtime alike.
-fn without_hybrid() -> Result<Option<ExitCode>> {
+/// with the version 2 half elsewhere, for every runtime alike.
+fn hide_hybrid() -> Result<Option<ExitCode>> {
     const HALF: &str = "/sys/fs/cgroup/unified";
+    const PLACE: &str = "/run/nexcage-bench-cgroup2";
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mount table")?;
     if !mounts.contains(HALF) {
         return Ok(None);
     }
-    say("measured without the cgroup v2 half of this hybrid node, which crun refuses")?;
-    let script = format!("mount --make-rprivate / && umount -l {HALF} && exec \"$@\"");
+    say("measured with the cgroup v2 half of this hybrid node in another place: crun refuses it in its own")?;
+    let script = format!("mount --make-rprivate / && mkdir -p {PLACE} && mount --move {HALF} {PLACE} && exec \"$@\"");
     #[expect(
         clippy::disallowed_methods,
         reason = "the same program again, in another mount namespace"
@@ -167,7 +168,7 @@ fn without_hybrid() -> Result<Option<ExitCode>> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if let Some(code) = without_hybrid()? {
+    if let Some(code) = hide_hybrid()? {
         return Ok(code);
     }
     let nexcage = args.nexcage.clone().map_or_else(release_build, Ok)?;
