@@ -8,7 +8,7 @@ use nexcage_backend_libcontainer::Libcontainer;
 use nexcage_cgroups::Driver;
 use nexcage_oci::Bundle;
 use nexcage_runtime::{Runtime, Store};
-use nexcage_sys::pidfd::ExitStatus;
+use nexcage_sys::pidfd::{ExitStatus, PidFd};
 use nexcage_sys::userns;
 
 use crate::args::{Cgroups, Globals};
@@ -52,6 +52,29 @@ pub(crate) fn load_bundle(path: Option<&Path>) -> Result<Bundle> {
         report::warning(&warning.to_string());
     }
     Ok(bundle)
+}
+
+/// Socket of whoever waits for the container to be ready.
+pub(crate) fn notify_socket() -> Option<PathBuf> {
+    std::env::var_os("NOTIFY_SOCKET")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// Starts a container and, where somebody waits for its readiness, returns once it is ready or has ended.
+pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
+    let relay = runtime.listen_for_ready(id, notify_socket().as_deref(), None)?;
+    let init = runtime.snapshot(id)?.pid();
+    let pidfd = relay
+        .as_ref()
+        .map(|_| PidFd::open(init))
+        .transpose()
+        .context("open init's pidfd")?;
+    runtime.start(id)?;
+    if let (Some(relay), Some(pidfd)) = (relay, pidfd) {
+        relay.wait(&pidfd)?;
+    }
+    Ok(())
 }
 
 /// The program's exit code for a process that ended.

@@ -297,3 +297,46 @@ fn list_and_ps_show_the_container() {
     assert_eq!(pids, [f.pid("shown")]);
     assert!(f.nexcage(&["ps", "shown"]).check(0).out.contains("sleep 1000"));
 }
+
+#[test]
+fn readiness_of_the_container_reaches_whoever_started_it() {
+    if !can_run() {
+        return;
+    }
+    let f = Fixture::new(&["sh", "-c", "test -S $NOTIFY_SOCKET && touch /tmp/seen; sleep 1000"]);
+    f.write();
+    let node = f.path("node.sock");
+    let waiting = std::os::unix::net::UnixDatagram::bind(&node).unwrap();
+    waiting
+        .set_read_timeout(Some(std::time::Duration::from_secs(30)))
+        .unwrap();
+    let with_socket = |args: &[&str]| {
+        let mut command = f.program();
+        command.args(args).env("NOTIFY_SOCKET", &node);
+        command
+    };
+    assert!(with_socket(&["create", "ready"]).status().unwrap().success());
+    let mut start = with_socket(&["start", "ready"]).spawn().unwrap();
+    let seen = f.bundle().join("rootfs/tmp/seen");
+    eventually("the program runs and sees its socket", || seen.exists());
+    assert!(
+        start.try_wait().unwrap().is_none(),
+        "start waits until the container is ready"
+    );
+    let own = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let inside = f.state_dir().join("ready/notify/notify.sock");
+    own.send_to(b"STATUS=up\nREADY=1\n", inside).unwrap();
+    let mut buffer = [0; 256];
+    let mut told = String::new();
+    // The barrier comes last; its descriptor is closed with the message that is received here.
+    while !told.contains("BARRIER=1") {
+        let length = waiting.recv(&mut buffer).unwrap();
+        told.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        told.push('\n');
+    }
+    assert!(told.contains("READY=1"), "{told}");
+    assert!(told.contains(&format!("MAINPID={}", f.pid("ready"))), "{told}");
+    assert!(start.wait().unwrap().success());
+    f.nexcage(&["delete", "--force", "ready"]).check(0);
+    f.check_nothing_left("ready");
+}

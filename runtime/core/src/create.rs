@@ -1,5 +1,6 @@
 //! `create`: a planned, undoable sequence of steps around the backend.
 
+use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use nexcage_sys::signals::Signal;
 use oci_spec::runtime::{Hooks, LinuxNamespaceType, LinuxResources, Spec};
 
 use crate::error::Error;
+use crate::notify::NotifySocket;
 use crate::pidfile::PidfdOf;
 use crate::record::Record;
 use crate::runtime::Runtime;
@@ -36,6 +38,8 @@ pub struct CreateOptions<'a> {
     pub pid_file: Option<PathBuf>,
     /// Socket that gets init's pidfd once the container is created.
     pub pidfd_socket: Option<PathBuf>,
+    /// Socket of whoever waits for the container to be ready: the value of `NOTIFY_SOCKET`.
+    pub notify_socket: Option<PathBuf>,
 }
 
 /// A container that is being created; dropping it undoes what was made.
@@ -157,13 +161,14 @@ impl Runtime {
                 .map_err(Error::cgroup("apply limits"))?;
         }
         creation.pid_file.clone_from(&options.pid_file);
+        let spec = with_notify_socket(&bundle.spec, options.notify_socket.as_deref(), &locked.dir)?;
         let state = record.oci_state(Status::Creating);
         let id = record.id.clone();
         let request = Create {
             id: &id,
             dir: &locked.dir,
             rootfs: &bundle.rootfs,
-            spec: &bundle.spec,
+            spec: &spec,
             state: &state,
             cgroup: &cgroup,
             console: options.console.map_or(Console::Inherit, Console::Socket),
@@ -191,6 +196,17 @@ impl Runtime {
             Error::Start(error)
         })
     }
+}
+
+/// The config with the container's readiness socket, when somebody waits for it.
+fn with_notify_socket<'a>(spec: &'a Spec, value: Option<&Path>, dir: &Path) -> Result<Cow<'a, Spec>, Error> {
+    let Some(socket) = NotifySocket::new(value, dir) else {
+        return Ok(Cow::Borrowed(spec));
+    };
+    let mut spec = spec.clone();
+    socket.apply(&mut spec).map_err(Error::Notify)?;
+    socket.make_folder().map_err(Error::Notify)?;
+    Ok(Cow::Owned(spec))
 }
 
 impl Creation {

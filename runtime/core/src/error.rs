@@ -75,6 +75,9 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The container's readiness could not be passed on.
+    #[error(transparent)]
+    Notify(crate::notify::NotifyError),
     /// The pid-file could not be written.
     #[error("write the pid-file")]
     PidFile(#[source] nexcage_sys::file::FileError),

@@ -150,6 +150,12 @@ impl NotifySocket {
         })
     }
 
+    /// Whether the container was created with its folder.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.folder.is_dir()
+    }
+
     /// Starts to listen: before the container's program runs, in `run` and in `start`.
     ///
     /// * `main_pid`: what is reported as `MAINPID`: init for `start` and detached `run`, the runtime itself in the

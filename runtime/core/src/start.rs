@@ -1,10 +1,13 @@
 //! `start`: the configured program runs, then the poststart hooks.
 
+use std::path::Path;
+
 use nexcage_oci::Status;
 use nexcage_oci::hooks::{self, HookOptions, HookStage};
 
 use crate::error::Error;
 use crate::lifecycle::Operation;
+use crate::notify::{NotifyRelay, NotifySocket};
 use crate::runtime::{Held, Runtime};
 
 impl Runtime {
@@ -23,6 +26,28 @@ impl Runtime {
             self.destroy_after_failure(held);
         }
         outcome
+    }
+
+    /// Listens for the readiness of a created container, if it was created with a socket for it.
+    ///
+    /// * `value`: the value of `NOTIFY_SOCKET`.
+    /// * `main_pid`: what is reported as `MAINPID`; `None`: init.
+    ///
+    /// Call it before [`Runtime::start`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Notify`], [`Error::Store`].
+    pub fn listen_for_ready(
+        &self,
+        id: &str,
+        value: Option<&Path>,
+        main_pid: Option<i32>,
+    ) -> Result<Option<NotifyRelay>, Error> {
+        let snapshot = self.snapshot(id)?;
+        let socket = NotifySocket::new(value, &self.store.dir(&snapshot.record.id)).filter(NotifySocket::is_made);
+        let listen = |socket: NotifySocket| socket.listen(main_pid.unwrap_or_else(|| snapshot.pid()));
+        socket.map(listen).transpose().map_err(Error::Notify)
     }
 
     fn run_program(&self, held: &mut Held) -> Result<(), Error> {

@@ -51,6 +51,7 @@ impl Making<'_> {
             },
             pid_file: self.pid_file.cloned(),
             pidfd_socket: self.pidfd_socket.cloned(),
+            notify_socket: context::notify_socket(),
         })
     }
 }

@@ -36,7 +36,7 @@ fn run_bundle(runtime: &Runtime, globals: &Globals, args: &RunArgs, id: &str, bu
     )?;
     if args.detach {
         create(runtime, globals, args, id, bundle)?;
-        runtime.start(id)?;
+        context::start(runtime, id)?;
         return Ok(ExitCode::SUCCESS);
     }
     let adoption = if args.no_subreaper {
@@ -46,8 +46,10 @@ fn run_bundle(runtime: &Runtime, globals: &Globals, args: &RunArgs, id: &str, bu
     };
     let foreground = Foreground::prepare(adoption)?;
     let (process, terminal) = create(runtime, globals, args, id, bundle)?;
+    let own = i32::try_from(std::process::id()).ok();
+    let relay = runtime.listen_for_ready(id, context::notify_socket().as_deref(), own)?;
     runtime.start(id)?;
-    let status = foreground.wait(process.pid, &process.pidfd, terminal, None)?;
+    let status = foreground.wait(process.pid, &process.pidfd, terminal, relay)?;
     if !args.keep {
         runtime.delete(id, DeleteOptions { force: true })?;
     }

@@ -9,6 +9,6 @@ use crate::context;
 
 pub(crate) fn run(globals: &Globals, args: &IdArgs) -> Result<ExitCode> {
     let runtime = context::runtime(globals)?;
-    runtime.start(&args.id)?;
+    context::start(&runtime, &args.id)?;
     Ok(ExitCode::SUCCESS)
 }
