@@ -20,7 +20,7 @@ pub enum RootChange {
 /// Which session keyring the container's processes get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyringUse {
-    /// A new one, named after the container.
+    /// The container's own, named after it.
     New,
     /// The caller's.
     Inherit,

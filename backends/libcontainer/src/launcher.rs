@@ -362,7 +362,12 @@ fn set_oom_score(score: i32, rootless: bool) -> io::Result<()> {
     }
 }
 
+/// Init joins a new keyring, which an exec finds by its name.
 fn join_keyring(request: &Launch<'_>) -> Result<(), String> {
+    if matches!(request.kind, Kind::Exec) {
+        let name = keyring::session_name(request.id.as_str());
+        return keyring::join_session(&name).map(drop).map_err(|e| chain(&e));
+    }
     let userns = request.spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     let mapped = userns
         .into_iter()

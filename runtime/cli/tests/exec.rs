@@ -195,3 +195,24 @@ fn exec_is_in_the_containers_cgroup() {
         .to_owned();
     assert_eq!(session, pid, "it leads a session");
 }
+
+#[test]
+fn exec_joins_the_containers_session_keyring() {
+    if !can_run() {
+        return;
+    }
+    let Ok(keys) = std::fs::read_to_string("/proc/keys") else {
+        eprintln!("NOT RUN: this kernel has no keyrings");
+        return;
+    };
+    drop(keys);
+    let mut f = Fixture::new(&["sleep", "1000"]);
+    // The list of keys is masked by default.
+    f.config["linux"]["maskedPaths"] = json!([]);
+    f.start("ring");
+    // Another user sees the keyring of root only where its process possesses it.
+    let list = exec(&f, &["--user", "1000:1000", "ring", "cat", "/proc/keys"])
+        .check(0)
+        .out;
+    assert!(list.contains("_ses.ring"), "{list}");
+}

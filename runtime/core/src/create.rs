@@ -62,7 +62,7 @@ impl Runtime {
         support::check(&bundle.spec, self.backend.as_ref())?;
         let cgroup = self.plan_cgroup(&id, &bundle.spec, options.driver)?;
         let locked = self.store.claim(&id)?;
-        let mut record = self.record(id, bundle, cgroup)?;
+        let mut record = self.record(id, bundle, cgroup, options.keyring)?;
         let mut creation = Creation {
             locked: Some(locked),
             cgroup: None,
@@ -98,7 +98,7 @@ impl Runtime {
         Ok(cgroup)
     }
 
-    fn record(&self, id: ContainerId, bundle: &Bundle, cgroup: Cgroup) -> Result<Record, Error> {
+    fn record(&self, id: ContainerId, bundle: &Bundle, cgroup: Cgroup, keyring: KeyringUse) -> Result<Record, Error> {
         let creator = ProcessIdentity::of_self().map_err(|source| Error::File {
             step: "read own process status",
             path: PathBuf::from("/proc/self/stat"),
@@ -129,6 +129,7 @@ impl Runtime {
             cgroup,
             backend: self.backend.name().to_owned(),
             own_pid_namespace,
+            own_keyring: keyring == KeyringUse::New,
             rootless: self.rootless,
         })
     }

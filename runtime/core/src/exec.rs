@@ -108,7 +108,11 @@ impl Runtime {
             sub_cgroup: options.sub_cgroup,
             console: options.console.map_or(Console::Inherit, Console::Socket),
             preserve_fds: options.preserve_fds,
-            keyring: KeyringUse::Inherit,
+            keyring: if snapshot.record.own_keyring {
+                KeyringUse::New
+            } else {
+                KeyringUse::Inherit
+            },
             rootless: self.rootless,
         };
         let made = self.backend.exec(&request).map_err(Error::Start)?;

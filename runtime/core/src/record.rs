@@ -40,6 +40,8 @@ pub struct Record {
     pub backend: String,
     /// The container has a pid namespace of its own, so its processes end with init.
     pub own_pid_namespace: bool,
+    /// Its processes share a session keyring of their own.
+    pub own_keyring: bool,
     /// The runtime had no privileges over the node.
     pub rootless: bool,
 }
