@@ -6,9 +6,9 @@
 //! * a **launcher** process is forked for each call, so that nothing libcontainer changes in its caller (dumpability,
 //!   keyring, groups, out-of-memory score, descriptors) stays with the runtime, and so that a failure is one exit;
 //! * the launcher joins the container's **cgroup** itself; libcontainer is given no resources;
-//! * the config is **normalised** first (see [`mod@normalise`]), and what the crate leaves out is **mended** in the
-//!   container's namespaces while init waits (see [`mod@mend`]);
-//! * the program is found, prepared and executed by our own [`executor`], with runc's error texts;
+//! * the config is **normalised** first (see `normalise.rs`), and what the crate leaves out is **mended** in the
+//!   container's namespaces while init waits (see `mend.rs`);
+//! * the program is found, prepared and executed by our own executor, with runc's error texts;
 //! * OCI hooks run through a **relay**, with the runtime-spec's semantics.
 #![forbid(unsafe_code)]
 

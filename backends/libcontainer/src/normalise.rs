@@ -1,7 +1,7 @@
 //! The config as libcontainer understands it.
 //!
 //! Pure. What libcontainer would get wrong is taken out of the config here, and either was done before, or is mended
-//! afterwards in the container's namespaces (see [`crate::mend`]):
+//! afterwards in the container's namespaces (see `mend.rs`):
 //!
 //! * `resources`: limits are the cgroup crate's work;
 //! * `noNewPrivileges: false`: libcontainer takes it for true when it orders seccomp;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod ci;
 mod process;
 mod tidy;
 mod vm;
@@ -18,6 +19,7 @@ use clap::Parser;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
     Bench(bench::Args),
+    Ci(ci::Args),
     Tidy(tidy::Args),
     Vm(vm::Args),
 }
@@ -25,6 +27,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bench(args) => bench::run(&args),
+        Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Vm(args) => vm::run(&args),
     };
