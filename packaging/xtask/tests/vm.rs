@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,19 @@ fn xtask(mode: &str) -> Option<Command> {
         eprintln!("NOT RUN: booting a guest needs root (here: {root}) and the missing {missing:?}");
         return None;
     }
+    // The first boot ever makes the guest's root file system and says so on standard error.
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(|| {
+        let output = guest("--plain").args(["--", "true"]).output().unwrap();
+        check(&output, 0, "");
+    });
+    Some(guest(mode))
+}
+
+fn guest(mode: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(["vm", mode]).stdin(Stdio::null());
-    Some(command)
+    command
 }
 
 /// Runs a shell script in a guest.
