@@ -484,7 +484,7 @@ enum Shown {
 /// Where the v1 hierarchies are mounted, for libcontainer.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
-/// Covers the v1 hierarchies in a mount namespace of the launcher: with the v2 half of a hybrid node, whose code in
+/// Covers the v1 hierarchies in a mount namespace of the launcher: with v2 where the node uses it, whose code in
 /// libcontainer reads no tables, else with plain files.
 fn cover_v1(cgroup: &Cgroup) -> io::Result<Shown> {
     const NONE: Option<&Path> = None;
@@ -492,9 +492,6 @@ fn cover_v1(cgroup: &Cgroup) -> io::Result<Shown> {
     let v2 = paths.get("");
     let v1 = || paths.iter().filter(|(controller, _)| !controller.is_empty());
     let own = fs::read_to_string("/proc/self/cgroup")?;
-    if v2.is_none() && !v1().all(|(controller, path)| is_plain(&own, controller, path)) {
-        return Ok(Shown::V1);
-    }
     unshare(CloneFlags::CLONE_NEWNS)?;
     // What is mounted on it must not appear on the node.
     if let Err(errno) = mount(NONE, CGROUP_ROOT, NONE, MsFlags::MS_PRIVATE, NONE) {
@@ -507,6 +504,14 @@ fn cover_v1(cgroup: &Cgroup) -> io::Result<Shown> {
     if let Some(v2) = v2 {
         mount(Some(v2), CGROUP_ROOT, NONE, MsFlags::MS_BIND, NONE)?;
         return Ok(Shown::V2);
+    }
+    // Where v2 is in use, mounting it once more changes nothing for the node.
+    let v2_in_use = own.lines().any(|line| line.starts_with("0::"));
+    if v2_in_use && mount(Some("none"), CGROUP_ROOT, Some("cgroup2"), MsFlags::empty(), NONE).is_ok() {
+        return Ok(Shown::V2);
+    }
+    if !v1().all(|(controller, path)| is_plain(&own, controller, path)) {
+        return Ok(Shown::V1);
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(
