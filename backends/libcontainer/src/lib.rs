@@ -15,6 +15,7 @@
 mod backend;
 mod copy_up;
 mod executor;
+mod inert;
 mod launcher;
 mod link;
 mod mend;

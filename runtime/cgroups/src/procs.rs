@@ -38,6 +38,10 @@ impl Cgroup {
         if signal == libc::SIGKILL && self.kill_v2()? {
             return Ok(());
         }
+        // Nobody is there to escape by a fork.
+        if self.pids()?.is_empty() {
+            return Ok(());
+        }
         let was_frozen = self.is_frozen().unwrap_or(false);
         if let Err(error) = self.freeze() {
             tracing::debug!(%error, "container not frozen while it is signalled");
