@@ -28,7 +28,7 @@ const GATES: [(&str, &[&str]); 3] = [
     ),
     (
         "licences and sources",
-        &["deny", "--offline", "check", "licenses", "sources", "bans"],
+        &["deny", "check", "licenses", "sources", "bans"],
     ),
 ];
 
