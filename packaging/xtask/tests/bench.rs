@@ -4,7 +4,6 @@
     reason = "tests start the program under test as a shell would"
 )]
 #![expect(clippy::unwrap_used, reason = "a broken assumption fails the test")]
-#![expect(clippy::print_stderr, reason = "a test that cannot run says why")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
