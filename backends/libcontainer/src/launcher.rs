@@ -1,9 +1,9 @@
 //! The forked process that drives libcontainer, and the runtime's conversation with it.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use libcgroups::common::CgroupConfig;
@@ -14,30 +14,24 @@ use libcontainer::process::container_main_process::container_main_process;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::user_ns::UserNamespaceConfig;
 use nexcage_backend::{Console, Error, KeyringUse, Process};
-use nexcage_cgroups::{Cgroup, Layout, SubCgroup};
+use nexcage_cgroups::{Cgroup, SubCgroup};
 use nexcage_oci::ContainerId;
 use nexcage_sys::fork::{Child, fork_child};
 use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::{self, Signal, SignalSet};
 use nexcage_sys::{dumpable, fds, keyring, oom};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Pid, getppid};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::executor::{Kind, Runner};
 use crate::link::{self, FromContainer, ToContainer};
-use crate::relay;
 use crate::report::{FirstError, chain};
+use crate::{cover, relay, userns};
 
 /// File in the container's directory where libcontainer writes the init's id, for the runtime hooks.
 pub(crate) const INIT_PID: &str = "init.pid";
-
-/// Folder in the container's directory that libcontainer takes for a cgroup.
-pub(crate) const INERT: &str = "cgroup";
 
 /// What the launcher needs, the same for create and exec.
 pub(crate) struct Launch<'a> {
@@ -64,6 +58,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) rootless: bool,
     /// The container has mounts of its own, so the launcher may have some too.
     pub(crate) hide_cgroups: bool,
+    /// The launcher enters the container's user namespace before libcontainer does anything.
+    pub(crate) enter_userns: bool,
     /// Further descriptors that the launcher needs.
     pub(crate) keep_fds: Vec<i32>,
 }
@@ -105,6 +101,8 @@ pub(crate) fn launch(request: &mut Launch<'_>, conversation: &mut dyn Conversati
             conversation,
             link: ours.as_fd(),
             dir: request.dir,
+            spec: &request.spec,
+            launcher: launcher.pid,
             failure: None,
             detail: None,
             init: None,
@@ -165,6 +163,8 @@ struct Dialogue<'a> {
     conversation: &'a mut dyn Conversation,
     link: BorrowedFd<'a>,
     dir: &'a Path,
+    spec: &'a Spec,
+    launcher: i32,
     /// The first failure that has its own words.
     failure: Option<Error>,
     /// libcontainer's first logged error.
@@ -197,6 +197,10 @@ impl Dialogue<'_> {
                 let outcome = self
                     .written_pid()
                     .and_then(|init| self.conversation.runtime_hooks(init));
+                Some(self.go_or_stop(outcome))
+            }
+            FromContainer::MapUsers => {
+                let outcome = userns::map(self.spec, self.launcher);
                 Some(self.go_or_stop(outcome))
             }
             FromContainer::ContainerHooks => Some(self.conversation.container_hooks()),
@@ -336,6 +340,8 @@ fn prepare(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>) -> Res
     sys_process::forget_listen_fds();
     log_to(link)?;
     let args = container_args(request, link, pipe)?;
+    // Entering a user namespace may have dropped it.
+    sys_process::kill_me_with_parent(true);
     dumpable::set_dumpable(false).map_err(say("become undumpable"))?;
     Ok(args)
 }
@@ -408,14 +414,20 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
             exec_notify_fd: pipe.write.as_raw_fd(),
         },
     };
+    let mut spec = request.spec.clone();
+    if request.enter_userns {
+        userns::enter(&mut spec, link)?;
+    }
+    let cgroup_path = cover::inert_cgroup(request, &mut spec).map_err(|e| format!("cover the cgroups: {e}"))?;
     let user_ns_config = match request.kind {
-        Kind::Init(_) => UserNamespaceConfig::new(&request.spec).map_err(|e| chain(&e))?,
+        Kind::Init(_) => UserNamespaceConfig::new(&spec).map_err(|e| chain(&e))?,
         Kind::Exec => None,
     };
     Ok(ContainerArgs {
         container_type,
         syscall: SyscallType::default(),
-        spec: Rc::new(request.spec.clone()),
+        pid_file: spec.hooks().is_some().then(|| request.dir.join(INIT_PID)),
+        spec: Rc::new(spec),
         rootfs: request.rootfs.to_owned(),
         console_socket: match request.console {
             Console::Socket(socket) => Some(socket.as_raw_fd()),
@@ -425,7 +437,11 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
         preserve_fds: i32::try_from(request.preserve_fds).map_err(|e| e.to_string())?,
         container: Some(lc_container(request)),
         user_ns_config,
-        cgroup_config: inert_cgroup(request).map_err(|e| format!("make the inert cgroup: {e}"))?,
+        cgroup_config: CgroupConfig {
+            cgroup_path,
+            systemd_cgroup: false,
+            container_name: request.id.to_string(),
+        },
         detached: true,
         executor: Box::new(Runner::new(
             request.kind.clone(),
@@ -438,7 +454,6 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
         stderr: None,
         // Init and the process between become the runtime's children, not the launcher's.
         as_sibling: true,
-        pid_file: request.spec.hooks().is_some().then(|| request.dir.join(INIT_PID)),
     })
 }
 
@@ -450,123 +465,6 @@ fn lc_container(request: &Launch<'_>) -> LcContainer {
         state,
         root: request.dir.to_owned(),
     }
-}
-
-/// libcontainer insists on moving its processes into a cgroup, by a file whose lock stalls an idle node. The launcher is
-/// in the right cgroups already, so the crate gets plain files to write to: on v2 by a path that leads out of the
-/// hierarchy, on v1 by covering the hierarchies. Where that cannot be, it moves its processes to where they are.
-fn inert_cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
-    let shown = match request.cgroup.layout() {
-        Layout::Unified => Shown::V2,
-        Layout::Legacy | Layout::Hybrid if request.hide_cgroups && request.sub_cgroup.is_none() => {
-            cover_v1(request.cgroup)?
-        }
-        Layout::Legacy | Layout::Hybrid => Shown::V1,
-    };
-    let cgroup_path = match shown {
-        Shown::V2 => inert_directory(request.dir)?,
-        // The caller's own cgroups.
-        Shown::V1 => PathBuf::new(),
-    };
-    Ok(CgroupConfig {
-        cgroup_path,
-        systemd_cgroup: false,
-        container_name: request.id.to_string(),
-    })
-}
-
-/// Which hierarchies libcontainer sees.
-enum Shown {
-    V1,
-    V2,
-}
-
-/// Where the v1 hierarchies are mounted, for libcontainer.
-const CGROUP_ROOT: &str = "/sys/fs/cgroup";
-
-/// Covers the v1 hierarchies in a mount namespace of the launcher: with the v2 half of a hybrid node, whose code in
-/// libcontainer reads no tables, else with plain files.
-fn cover_v1(cgroup: &Cgroup) -> io::Result<Shown> {
-    const NONE: Option<&Path> = None;
-    let paths = cgroup.paths();
-    let v2 = paths.get("");
-    let v1 = || paths.iter().filter(|(controller, _)| !controller.is_empty());
-    let own = fs::read_to_string("/proc/self/cgroup")?;
-    if v2.is_none() && !v1().all(|(controller, path)| is_plain(&own, controller, path)) {
-        return Ok(Shown::V1);
-    }
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    // What is mounted on it must not appear on the node.
-    if let Err(errno) = mount(NONE, CGROUP_ROOT, NONE, MsFlags::MS_PRIVATE, NONE) {
-        return if errno == Errno::EINVAL {
-            Ok(Shown::V1)
-        } else {
-            Err(errno.into())
-        };
-    }
-    if let Some(v2) = v2 {
-        mount(Some(v2), CGROUP_ROOT, NONE, MsFlags::MS_BIND, NONE)?;
-        return Ok(Shown::V2);
-    }
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(
-        Some("tmpfs"),
-        CGROUP_ROOT,
-        Some("tmpfs"),
-        flags,
-        Some("mode=700,size=1m"),
-    )?;
-    v1().try_for_each(|(controller, path)| plain_cgroup(controller, path))?;
-    Ok(Shown::V1)
-}
-
-/// Whether libcontainer will look for this process's cgroup at `path`: not in a nested container, whose mounts show a
-/// part of the hierarchy.
-fn is_plain(own: &str, controller: &str, path: &Path) -> bool {
-    let below = own.lines().find_map(|line| {
-        let (controllers, below) = line.split_once(':')?.1.split_once(':')?;
-        controllers.split(',').any(|c| c == controller).then_some(below)
-    });
-    let Some(below) = below.and_then(|below| below.strip_prefix('/')) else {
-        return false;
-    };
-    path.starts_with(CGROUP_ROOT) && path.ends_with(below)
-}
-
-/// The files that libcontainer reads and writes to move a process into a v1 cgroup.
-fn plain_cgroup(controller: &str, path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
-    let make = |path: PathBuf, text: &[u8]| {
-        fs::File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?
-            .write_all(text)
-    };
-    make(path.join("cgroup.procs"), b"")?;
-    if controller == "cpuset" {
-        for dir in path.ancestors().take_while(|dir| *dir != Path::new(CGROUP_ROOT)) {
-            make(dir.join("cpuset.cpus"), b"0")?;
-            make(dir.join("cpuset.mems"), b"0")?;
-        }
-    }
-    Ok(())
-}
-
-/// A directory with a file where libcontainer writes process ids, as a path from the root of the hierarchies.
-fn inert_directory(dir: &Path) -> io::Result<PathBuf> {
-    let inert = dir.join(INERT);
-    match fs::create_dir(&inert) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    fs::File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(inert.join("cgroup.procs"))?;
-    Ok(Path::new("../../..").join(inert.strip_prefix("/").unwrap_or(&inert)))
 }
 
 fn build(request: &Launch<'_>, args: &ContainerArgs, pipe: Option<ExecPipe>) -> Result<i32, String> {
