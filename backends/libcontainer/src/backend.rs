@@ -263,7 +263,7 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let userns = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
         mend(init.pid, &self.mends, userns)?;
         own_stdio(init, self.request.spec)
     }
