@@ -12,7 +12,7 @@ use crate::container::Driver;
 
 /// Static, so that it runs in an otherwise empty root file system.
 const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 6] = ["sh", "cat", "sleep", "mknod", "id", "head"];
+const APPLETS: [&str; 7] = ["sh", "cat", "sleep", "mknod", "id", "head", "tail"];
 /// What the container may do besides what an empty set allows: nodes are what the device filter is about.
 const CAPABILITIES: [&str; 3] = ["CAP_MKNOD", "CAP_KILL", "CAP_DAC_OVERRIDE"];
 

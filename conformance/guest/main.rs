@@ -7,6 +7,8 @@
 mod bundle;
 mod cases;
 mod container;
+mod events;
+mod podman;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

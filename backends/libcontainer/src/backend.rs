@@ -20,7 +20,8 @@ use crate::executor::{InitPlan, Kind};
 use crate::launcher::{Conversation, INIT_PID, Launch, launch};
 use crate::link::{HookOrder, ToContainer};
 use crate::mend::{Mend, mend};
-use crate::{namespaces, normalise, start};
+use crate::normalise::Views;
+use crate::{namespaces, normalise, start, userns};
 
 /// The libcontainer backend.
 #[derive(Debug, Default, Clone, Copy)]
@@ -59,7 +60,9 @@ impl Backend for Libcontainer {
     }
 
     fn create(&self, request: &Create<'_>, supervisor: &mut dyn Supervisor) -> Result<Process, Error> {
-        let mut normal = normalise::for_create(request.spec, request.cgroup).map_err(oci)?;
+        let enter_userns = userns::must_be_entered(request.spec, request.cgroup);
+        let views = if enter_userns { Views::Bound } else { Views::Mended };
+        let mut normal = normalise::for_create(request.spec, request.cgroup, views).map_err(oci)?;
         normalise::set_rootfs(&mut normal.spec, request.rootfs);
         let process = configured_process(request.spec)?;
         let socket = start::listen(request.dir).map_err(launch_error("listen for start"))?;
@@ -73,6 +76,7 @@ impl Backend for Libcontainer {
                 .and_then(|h| h.start_container().clone())
                 .unwrap_or_default(),
             state: request.state.clone(),
+            open_to_runtime: nexcage_sys::userns::euid() != 0 && makes_namespace(request.spec, LinuxNamespaceType::Pid),
         };
         let mut launch_request = Launch {
             id: request.id,
@@ -91,7 +95,8 @@ impl Backend for Libcontainer {
             no_pivot: request.root_change == RootChange::Move,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
+            enter_userns,
             keep_fds: Vec::new(),
         };
         let mut creation = Creation {
@@ -133,7 +138,8 @@ impl Backend for Libcontainer {
             no_pivot: false,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
+            enter_userns: userns::must_be_entered(request.spec, container.cgroup),
             keep_fds: opened.fds().collect(),
         };
         let made = launch(&mut launch_request, &mut ExecConversation)?;
@@ -201,9 +207,16 @@ impl Backend for Libcontainer {
     }
 }
 
-fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
+pub(crate) fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
+}
+
+/// Whether the container gets a new namespace, in which no other process is that could reach its init.
+fn makes_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    let mut namespaces = namespaces.into_iter().flatten();
+    namespaces.any(|ns| ns.typ() == wanted && ns.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()))
 }
 
 fn remove_if_there(path: &std::path::Path) -> Result<(), Error> {
@@ -250,7 +263,7 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let userns = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
         mend(init.pid, &self.mends, userns)?;
         own_stdio(init, self.request.spec)
     }

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nexcage_oci::hooks::{self, HookOptions, HookStage};
 use nexcage_oci::{OciState, Status};
+use nexcage_sys::dumpable::set_dumpable;
 use nexcage_sys::fds;
 use nexcage_sys::process::{end_on, kill_me_with_parent, set_comm};
 use nexcage_sys::pty::WindowSize;
@@ -63,6 +64,8 @@ pub(crate) struct InitPlan {
     pub(crate) hooks: Vec<Hook>,
     /// What they read on standard input, but for the pid.
     pub(crate) state: OciState,
+    /// A runtime without privileges may enter init's namespaces only while init is dumpable.
+    pub(crate) open_to_runtime: bool,
 }
 
 impl Runner {
@@ -109,9 +112,15 @@ impl Runner {
     }
 
     /// Reports ready and waits until the runtime has recorded the container. Until then the runtime's death is ours.
-    fn commit(&self) -> std::io::Result<()> {
+    fn commit(&self, plan: &InitPlan) -> std::io::Result<()> {
         kill_me_with_parent(true);
+        if plan.open_to_runtime {
+            set_dumpable(true)?;
+        }
         let answer = link::ask(&self.link()?, &FromContainer::Ready)?;
+        if plan.open_to_runtime {
+            set_dumpable(false)?;
+        }
         kill_me_with_parent(false);
         match answer {
             ToContainer::Go => Ok(()),
@@ -171,9 +180,9 @@ impl Executor for Runner {
     /// The environment is passed to `execve` directly, in the config's order; this is the last moment before
     /// libcontainer reports that init is ready, so the commit happens here.
     fn setup_envs(&self, _unordered: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
-        match self.kind {
-            Kind::Init(_) => self
-                .commit()
+        match &self.kind {
+            Kind::Init(plan) => self
+                .commit(plan)
                 .map_err(|e| ExecutorSetEnvsError::Other(format!("commit: {e}"))),
             Kind::Exec => Ok(()),
         }

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nexcage_backend::Error;
@@ -183,6 +183,8 @@ fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
         .iter()
         .any(|m| matches!(m, Mend::Hostname(_) | Mend::Domainname(_)));
     let user = if userns { Some(open("ns/user")?) } else { None };
+    // A joined one can be the caller's own, which cannot be entered again.
+    let user = user.filter(|file| !is_own_user_namespace(file));
     let uts = if names_host { Some(open("ns/uts")?) } else { None };
     let (mnt, root) = (open("ns/mnt")?, open("root")?);
     let join = |ns: &File, flag, name| setns(ns.as_fd(), flag).map_err(|e| MendError::Enter(name, e));
@@ -197,6 +199,12 @@ fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
     fchdir(std::os::fd::AsRawFd::as_raw_fd(&root)).map_err(MendError::Root)?;
     chroot(".").map_err(MendError::Root)?;
     chdir("/").map_err(MendError::Root)
+}
+
+fn is_own_user_namespace(file: &File) -> bool {
+    let inode = |meta: io::Result<std::fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
+    let own = inode(std::fs::metadata("/proc/self/ns/user"));
+    own.is_some() && own == inode(file.metadata())
 }
 
 /// Takes the ids that the user namespace maps to root, with every power there.

@@ -26,15 +26,24 @@ pub(crate) struct Normalised {
     pub(crate) mends: Vec<Mend>,
 }
 
+/// How the container gets its view of v1 hierarchies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Views {
+    /// Cloned on the node and mounted by the mending child.
+    Mended,
+    /// As bind mounts of the config: the caller may clone no mount of the node.
+    Bound,
+}
+
 /// Normalises the config of a new container.
-pub(crate) fn for_create(spec: &Spec, cgroup: &Cgroup) -> Result<Normalised, OciSpecError> {
+pub(crate) fn for_create(spec: &Spec, cgroup: &Cgroup, views: Views) -> Result<Normalised, OciSpecError> {
     let mut out = spec.clone();
     let mut mends = Vec::new();
     let mut linux = spec.linux().clone().unwrap_or_default();
     normalise_linux(&mut linux);
     normalise_hostname(&mut out, &linux, &mut mends);
     let mounts = spec.mounts().clone().unwrap_or_default();
-    out.set_mounts(Some(normalise_mounts(mounts, cgroup, &mut mends)?));
+    out.set_mounts(Some(normalise_mounts(mounts, cgroup, views, &mut mends)?));
     out.set_linux(Some(linux));
     normalise_process(&mut out);
     Ok(Normalised { spec: out, mends })
@@ -123,11 +132,16 @@ fn normalise_hostname(spec: &mut Spec, linux: &Linux, mends: &mut Vec<Mend>) {
     }
 }
 
-fn normalise_mounts(mounts: Vec<Mount>, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Result<Vec<Mount>, OciSpecError> {
+fn normalise_mounts(
+    mounts: Vec<Mount>,
+    cgroup: &Cgroup,
+    views: Views,
+    mends: &mut Vec<Mend>,
+) -> Result<Vec<Mount>, OciSpecError> {
     let mut out = Vec::with_capacity(mounts.len());
     for mount in mounts {
         if mount.typ().as_deref() == Some("cgroup") && cgroup.layout() != Layout::Unified {
-            out.extend(cgroup_v1_view(&mount, cgroup, mends)?);
+            out.extend(cgroup_v1_view(&mount, cgroup, views, mends)?);
         } else {
             out.push(normalise_mount(mount, mends));
         }
@@ -184,7 +198,12 @@ fn propagation(option: &str) -> Option<crate::mend::Propagation> {
 }
 
 /// The container's view of the v1 hierarchies: a tmpfs with one bind mount of the container's own cgroup each.
-fn cgroup_v1_view(mount: &Mount, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Result<Vec<Mount>, OciSpecError> {
+fn cgroup_v1_view(
+    mount: &Mount,
+    cgroup: &Cgroup,
+    views: Views,
+    mends: &mut Vec<Mend>,
+) -> Result<Vec<Mount>, OciSpecError> {
     let destination = mount.destination();
     let read_only = mount.options().iter().flatten().any(|o| o == "ro");
     let options = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -194,12 +213,17 @@ fn cgroup_v1_view(mount: &Mount, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Resu
         .source("tmpfs")
         .options(options(&["noexec", "nosuid", "nodev", "mode=755"]))
         .build()?;
+    let mut mounts = vec![tmpfs];
     for view in cgroup.views() {
-        mends.push(Mend::CgroupView {
-            path: destination.join(&view.name),
-            source: view.path,
-            read_only,
-        });
+        let path = destination.join(&view.name);
+        match views {
+            Views::Bound => mounts.push(bound_view(path, view.path, read_only)?),
+            Views::Mended => mends.push(Mend::CgroupView {
+                path,
+                source: view.path,
+                read_only,
+            }),
+        }
         for alias in view.aliases {
             mends.push(Mend::Link {
                 path: destination.join(alias),
@@ -210,7 +234,18 @@ fn cgroup_v1_view(mount: &Mount, cgroup: &Cgroup, mends: &mut Vec<Mend>) -> Resu
     if read_only {
         mends.push(Mend::ReadOnly(destination.clone()));
     }
-    Ok(vec![tmpfs])
+    Ok(mounts)
+}
+
+fn bound_view(path: PathBuf, source: PathBuf, read_only: bool) -> Result<Mount, OciSpecError> {
+    let mut options = vec!["bind", "nosuid", "nodev", "noexec"];
+    options.extend(read_only.then_some("ro"));
+    MountBuilder::default()
+        .destination(path)
+        .typ("bind")
+        .source(source)
+        .options(options.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .build()
 }
 
 /// The path of the root filesystem as libcontainer reads it from the config.

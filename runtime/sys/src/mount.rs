@@ -45,6 +45,18 @@ pub fn clone_tree(path: &Path) -> io::Result<OwnedFd> {
     Ok(open_tree(CWD, path, flags)?)
 }
 
+/// Copies the mount that a path lies in, from that path down, with the mounts below it.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `open_tree(2)`, Linux 5.2.
+pub fn clone_trees(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    Ok(open_tree(CWD, path, flags)?)
+}
+
 /// Adds attributes to a detached mount.
 ///
 /// # Errors
