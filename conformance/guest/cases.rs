@@ -101,6 +101,11 @@ pub(crate) const CASES: &[Case] = &[
         run: events::oom_kill_is_an_event,
     },
     Case {
+        name: "oom_kill_of_init_ends_the_events",
+        drivers: ALL,
+        run: events::oom_kill_of_init_ends_the_events,
+    },
+    Case {
         name: "stats_have_the_values_and_the_shape_of_runc",
         drivers: ALL,
         run: events::stats_have_the_shape_of_runc,
@@ -121,9 +126,9 @@ pub(crate) const CASES: &[Case] = &[
         run: podman::pauses_updates_and_shows_stats,
     },
     Case {
-        name: "podman_sees_an_oom_kill",
+        name: "monitor_of_podman_sees_an_oom_kill",
         drivers: ALL,
-        run: podman::sees_an_oom_kill,
+        run: podman::monitor_sees_an_oom_kill,
     },
     Case {
         name: "scope_has_the_limits_and_goes_with_the_container",

@@ -49,6 +49,13 @@ pub(crate) struct Container {
 impl Container {
     /// Creates and starts a container with these `linux.resources`.
     pub(crate) fn start(runtime: &Path, driver: Driver, resources: &Value) -> Result<Self> {
+        let container = Self::create(runtime, driver, resources, &["sleep", "1000"])?;
+        container.call(&["start"], &[])?;
+        Ok(container)
+    }
+
+    /// Creates a container that will run `program`.
+    pub(crate) fn create(runtime: &Path, driver: Driver, resources: &Value, program: &[&str]) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("check-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cgroups_path = match driver {
@@ -56,7 +63,7 @@ impl Container {
             Driver::Systemd => format!("system.slice:nx:{id}"),
             Driver::UserSystemd => format!("user.slice:nx:{id}"),
         };
-        let bundle = Bundle::create(&id, driver, &cgroups_path, resources)?;
+        let bundle = Bundle::create(&id, driver, &cgroups_path, resources, program)?;
         let path = bundle.path.clone();
         let container = Self {
             runtime: runtime.to_owned(),
@@ -65,7 +72,6 @@ impl Container {
             _bundle: bundle,
         };
         container.call(&["create", "--bundle", &path.to_string_lossy()], &[])?;
-        container.call(&["start"], &[])?;
         Ok(container)
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::cases::limits;
-use crate::container::{Container, Driver, wait_for};
+use crate::container::{Background, Container, Driver, wait_for};
 
 /// A process that meets the memory limit is killed, and whoever follows the events hears of it.
 pub(crate) fn oom_kill_is_an_event(runtime: &Path, driver: Driver) -> Result<()> {
@@ -22,20 +22,27 @@ pub(crate) fn oom_kill_is_an_event(runtime: &Path, driver: Driver) -> Result<()>
         "a program without end in its memory gave {}",
         killed.status
     );
-    let notice = json!({ "type": "oom", "id": container.id });
-    wait_for("the notice of the kill", || {
-        let lines = events.lines()?;
-        Ok(lines
-            .iter()
-            .any(|line| parse(line).is_ok_and(|event| is_notice(&event, &notice))))
-    })?;
+    wait_for("the notice of the kill", || has_notice(&events, &container))?;
     container.call(&["delete", "--force"], &[])?;
     events.finish().context("end of `events`")
 }
 
-/// runc writes no `data` for this type, or an empty one.
-fn is_notice(event: &Value, notice: &Value) -> bool {
-    ["type", "id"].iter().all(|field| event.get(field) == notice.get(field))
+/// The notices of a kill and of the end can come at once; neither may be lost.
+pub(crate) fn oom_kill_of_init_ends_the_events(runtime: &Path, driver: Driver) -> Result<()> {
+    let memory = json!({ "memory": { "limit": 32 << 20, "swap": 32 << 20 } });
+    let container = Container::create(runtime, driver, &memory, &["tail", "/dev/zero"])?;
+    let events = container.spawn(&["events", "--interval", "500ms"])?;
+    wait_for("the first event", || Ok(!events.lines()?.is_empty()))?;
+    container.call(&["start"], &[])?;
+    wait_for("the notice of the kill", || has_notice(&events, &container))?;
+    events.finish().context("end of `events`")
+}
+
+/// Whether the events so far have an OOM kill. runc writes no `data` for this type, or an empty one.
+fn has_notice(events: &Background, container: &Container) -> Result<bool> {
+    let (kind, id) = (json!("oom"), json!(container.id));
+    let is_notice = |event: Value| event.get("type") == Some(&kind) && event.get("id") == Some(&id);
+    Ok(events.lines()?.iter().any(|line| parse(line).is_ok_and(is_notice)))
 }
 
 fn parse(line: &str) -> Result<Value> {
