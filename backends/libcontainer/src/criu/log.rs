@@ -69,9 +69,7 @@ mod tests {
     #[test]
     fn a_log_that_is_not_there_is_said() {
         let log = Log::new("/nonexistent/dump.log".into());
-        assert_eq!(
-            log.append_to("failed".into()),
-            "failed (no log at \"/nonexistent/dump.log\")"
-        );
+        let said = log.append_to("failed", "no such task");
+        assert_eq!(said, "failed: no such task (no log at \"/nonexistent/dump.log\")");
     }
 }
