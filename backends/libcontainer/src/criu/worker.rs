@@ -12,6 +12,7 @@ use std::time::Duration;
 use nexcage_backend::Error;
 use nexcage_sys::fork::{Child, fork_child};
 use nexcage_sys::pidfd::ExitStatus;
+use nexcage_sys::poll::{self, Watch};
 use nexcage_sys::signals::{self, Signal, SignalSet};
 use nexcage_sys::{fds, packet, scm};
 use nix::errno::Errno;
@@ -176,14 +177,35 @@ impl Worker {
 
     fn receive(&mut self) -> Result<(Criu_resp, Vec<OwnedFd>), Failure> {
         let received = match &self.link {
-            Some(link) => packet::receive(link.as_fd(), MESSAGE_MAX).map_err(Failure::Speak)?,
-            None => None,
+            Some(link) if self.wait_for_message(link)? => {
+                packet::receive(link.as_fd(), MESSAGE_MAX).map_err(Failure::Speak)?
+            }
+            _ => None,
         };
         let Some(packet) = received else {
             return Err(self.gone());
         };
         let response = Criu_resp::parse_from_bytes(&packet.bytes).map_err(Failure::Parse)?;
         Ok((response, packet.fds))
+    }
+
+    /// Whether a message comes. Processes that a killed worker was restoring keep its end of the socket open, so its own
+    /// end has to be watched.
+    fn wait_for_message(&self, link: &OwnedFd) -> Result<bool, Failure> {
+        let read = |fd| Watch {
+            fd,
+            read: true,
+            write: false,
+        };
+        loop {
+            let watches = [read(link.as_fd()), read(self.child.pidfd.as_fd())];
+            let ready = poll::wait(&watches, None).map_err(Failure::Speak)?;
+            match ready.as_slice() {
+                [link, _] if link.readable || link.hung_up => return Ok(true),
+                [_, worker] if worker.readable => return Ok(false),
+                _ => {}
+            }
+        }
     }
 
     fn gone(&mut self) -> Failure {
