@@ -21,7 +21,7 @@ use crate::launcher::{Conversation, INIT_PID, Launch, launch};
 use crate::link::{HookOrder, ToContainer};
 use crate::mend::{Mend, mend};
 use crate::normalise::Views;
-use crate::{namespaces, normalise, start, userns};
+use crate::{criu, namespaces, normalise, start, userns};
 
 /// The libcontainer backend.
 #[derive(Debug, Default, Clone, Copy)]
@@ -40,15 +40,8 @@ const TRAITS: Traits = Traits::new(&[
     Trait::Seccomp,
     Trait::Hooks,
     Trait::Devices,
+    Trait::Checkpoint,
 ]);
-
-fn unsupported(missing: Trait, what: &str) -> Error {
-    Error::Unsupported {
-        backend: Libcontainer::NAME,
-        missing: missing.to_string(),
-        what: what.to_owned(),
-    }
-}
 
 impl Backend for Libcontainer {
     fn name(&self) -> &'static str {
@@ -191,12 +184,12 @@ impl Backend for Libcontainer {
         container.cgroup.stats().map_err(Error::cgroup("read statistics"))
     }
 
-    fn checkpoint(&self, _container: &Container<'_>, _request: &Checkpoint<'_>) -> Result<(), Error> {
-        Err(unsupported(Trait::Checkpoint, "checkpoint"))
+    fn checkpoint(&self, container: &Container<'_>, request: Checkpoint<'_>) -> Result<(), Error> {
+        criu::checkpoint(container, request)
     }
 
-    fn restore(&self, _request: &Restore<'_>, _supervisor: &mut dyn Supervisor) -> Result<Process, Error> {
-        Err(unsupported(Trait::Checkpoint, "restore"))
+    fn restore(&self, request: &Restore<'_>, supervisor: &mut dyn Supervisor) -> Result<Process, Error> {
+        criu::restore(request, supervisor)
     }
 
     fn delete(&self, container: &Container<'_>) -> Result<(), Error> {

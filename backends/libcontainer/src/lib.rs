@@ -11,12 +11,15 @@
 //! * the config is **normalised** first (see `normalise.rs`), and what the crate leaves out is **mended** in the
 //!   container's namespaces while init waits (see `mend.rs`);
 //! * the program is found, prepared and executed by our own executor, with runc's error texts;
+//! * checkpoint and restore are **CRIU**'s, spoken to directly (see `criu.rs`), since the crate's own way loses namespaces
+//!   that are joined, cgroups, the terminal and error texts;
 //! * OCI hooks run through a **relay**, with the runtime-spec's semantics.
 #![forbid(unsafe_code)]
 
 mod backend;
 mod copy_up;
 mod cover;
+mod criu;
 mod executor;
 mod launcher;
 mod link;

@@ -14,6 +14,7 @@ pub mod keyring;
 pub mod lock;
 pub mod mount;
 pub mod oom;
+pub mod packet;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
