@@ -15,13 +15,14 @@ use nexcage_sys::fds;
 use nexcage_sys::process::{end_on, kill_me_with_parent, set_comm};
 use nexcage_sys::pty::WindowSize;
 use nix::sys::signal::Signal;
-use nix::sys::stat::{SFlag, fstat, major, minor};
+use nix::sys::stat::fstat;
 use nix::unistd::{dup2, execve};
 use oci_spec::runtime::{Hook, Process, Spec};
 
 use crate::link::{self, FromContainer, ToContainer};
 use crate::program::{self, Program};
 use crate::report::chain;
+use crate::rootfs::{self, is_null_device};
 use crate::start;
 
 /// Signals that end a program by default: a created container ends on them, as one of runc's does.
@@ -205,9 +206,12 @@ impl Executor for Runner {
 fn reopen_null() -> std::io::Result<()> {
     for fd in 0..3 {
         let Ok(found) = fstat(fd) else { continue };
-        let is_device = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits();
-        if is_device && (major(found.st_rdev), minor(found.st_rdev)) == (1, 3) {
-            let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        if !is_null_device(&found) {
+            continue;
+        }
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        // The container may have put something else there: then the descriptor stays as it is.
+        if is_null_device(&fstat(null.as_raw_fd())?) {
             dup2(null.as_raw_fd(), fd)?;
         }
     }
@@ -225,8 +229,5 @@ fn clamp(cells: u64) -> u16 {
 /// Labels what this process executes next. Only called when the config has a label, which is refused at plan time on
 /// a kernel without SELinux.
 fn set_exec_label(label: &str) -> std::io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .open("/proc/thread-self/attr/exec")?
-        .write_all(label.as_bytes())
+    rootfs::open_proc("thread-self/attr/exec")?.write_all(label.as_bytes())
 }

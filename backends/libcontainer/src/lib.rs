@@ -26,6 +26,7 @@ mod normalise;
 mod program;
 mod relay;
 mod report;
+mod rootfs;
 mod start;
 mod userns;
 
