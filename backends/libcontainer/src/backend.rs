@@ -146,7 +146,16 @@ impl Backend for Libcontainer {
             enter_userns: userns::must_be_entered(request.spec, container.cgroup),
             keep_fds: opened.fds().collect(),
         };
-        let made = launch(&mut launch_request, &mut ExecConversation)?;
+        let socket = container.dir.join(&launch_request.notify_socket);
+        // An exec of the same process id may have been killed.
+        remove_if_there(&socket)?;
+        let made = launch(&mut launch_request, &mut ExecConversation);
+        // Only a failed one leaves it, and its own error says more than that of the removal.
+        made.as_ref()
+            .map(drop)
+            .or_else(|_failed| remove_if_there(&socket))
+            .unwrap_or_default();
+        let made = made?;
         own_stdio(&made, request.spec)?;
         Ok(made)
     }

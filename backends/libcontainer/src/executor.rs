@@ -112,17 +112,21 @@ impl Runner {
         Ok(found)
     }
 
-    /// Reports ready and waits until the runtime has recorded the container. Until then the runtime's death is ours.
-    fn commit(&self, plan: &InitPlan) -> std::io::Result<()> {
+    /// Reports ready and waits until the runtime has recorded the process. Until then the runtime's death is ours; that
+    /// of an exec'd process it stays until the program runs.
+    fn commit(&self) -> std::io::Result<()> {
+        let open = matches!(&self.kind, Kind::Init(plan) if plan.open_to_runtime);
         kill_me_with_parent(true);
-        if plan.open_to_runtime {
+        if open {
             set_dumpable(true)?;
         }
         let answer = link::ask(&self.link()?, &FromContainer::Ready)?;
-        if plan.open_to_runtime {
+        if open {
             set_dumpable(false)?;
         }
-        kill_me_with_parent(false);
+        if matches!(self.kind, Kind::Init(_)) {
+            kill_me_with_parent(false);
+        }
         match answer {
             ToContainer::Go => Ok(()),
             _ => Err(std::io::ErrorKind::ConnectionAborted.into()),
@@ -134,6 +138,7 @@ impl Runner {
         if let Some(label) = self.process.selinux_label().as_deref().filter(|l| !l.is_empty()) {
             set_exec_label(label).map_err(|e| format!("set SELinux label {label:?}: {e}"))?;
         }
+        kill_me_with_parent(false);
         let Err(errno) = execve(&program.path, &program.args, &program.env);
         Err(format!(
             "exec {}: {}",
@@ -181,12 +186,8 @@ impl Executor for Runner {
     /// The environment is passed to `execve` directly, in the config's order; this is the last moment before
     /// libcontainer reports that init is ready, so the commit happens here.
     fn setup_envs(&self, _unordered: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
-        match &self.kind {
-            Kind::Init(plan) => self
-                .commit(plan)
-                .map_err(|e| ExecutorSetEnvsError::Other(format!("commit: {e}"))),
-            Kind::Exec => Ok(()),
-        }
+        self.commit()
+            .map_err(|e| ExecutorSetEnvsError::Other(format!("commit: {e}")))
     }
 
     fn exec(&self, _normalised: &Spec) -> Result<(), ExecutorError> {
