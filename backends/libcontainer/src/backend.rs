@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
+use libcontainer::validator::Validator;
 use nexcage_backend::{
     Backend, Checkpoint, Container, Create, Error, Exec, Process, Restore, RootChange, Supervisor, Target, Trait,
     Traits,
@@ -12,7 +13,7 @@ use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::Signal;
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, SFlag, major, minor, stat};
+use nix::sys::stat::stat;
 use nix::unistd::{Uid, chown};
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 
@@ -21,7 +22,7 @@ use crate::launcher::{Conversation, INIT_PID, Launch, launch};
 use crate::link::{HookOrder, ToContainer};
 use crate::mend::{Mend, mend};
 use crate::normalise::Views;
-use crate::{criu, namespaces, normalise, start, userns};
+use crate::{criu, namespaces, normalise, rootfs, start, userns};
 
 /// The libcontainer backend.
 #[derive(Debug, Default, Clone, Copy)]
@@ -56,6 +57,9 @@ impl Backend for Libcontainer {
         let enter_userns = userns::must_be_entered(request.spec, request.cgroup);
         let views = if enter_userns { Views::Bound } else { Views::Mended };
         let mut normal = normalise::for_create(request.spec, request.cgroup, views).map_err(oci)?;
+        // The crate checks configs in its builders only: sysctls of the node, mappings without a namespace.
+        Validator::validate_spec(&normal.spec).map_err(|e| Error::Init(e.to_string()))?;
+        rootfs::check(request.spec, request.rootfs)?;
         normalise::set_rootfs(&mut normal.spec, request.rootfs);
         let process = configured_process(request.spec)?;
         let socket = start::listen(request.dir).map_err(launch_error("listen for start"))?;
@@ -135,7 +139,16 @@ impl Backend for Libcontainer {
             enter_userns: userns::must_be_entered(request.spec, container.cgroup),
             keep_fds: opened.fds().collect(),
         };
-        let made = launch(&mut launch_request, &mut ExecConversation)?;
+        let socket = container.dir.join(&launch_request.notify_socket);
+        // An exec of the same process id may have been killed.
+        remove_if_there(&socket)?;
+        let made = launch(&mut launch_request, &mut ExecConversation);
+        // Only a failed one leaves it, and its own error says more than that of the removal.
+        made.as_ref()
+            .map(drop)
+            .or_else(|_failed| remove_if_there(&socket))
+            .unwrap_or_default();
+        let made = made?;
         own_stdio(&made, request.spec)?;
         Ok(made)
     }
@@ -258,6 +271,7 @@ impl Creation<'_, '_> {
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
         let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
         mend(init.pid, &self.mends, userns)?;
+        rootfs::check_proc(init.pid, self.request.spec, self.request.rootless)?;
         own_stdio(init, self.request.spec)
     }
 }
@@ -324,7 +338,7 @@ fn own_stdio(process: &Process, spec: &Spec) -> Result<(), Error> {
     for fd in 0..3 {
         let path = format!("/proc/{}/fd/{fd}", process.pid);
         let Ok(found) = stat(path.as_str()) else { continue };
-        if found.st_uid == uid || is_null_device(&found) {
+        if found.st_uid == uid || rootfs::is_null_device(&found) {
             continue;
         }
         match chown(path.as_str(), Some(Uid::from_raw(uid)), None) {
@@ -339,11 +353,6 @@ fn own_stdio(process: &Process, spec: &Spec) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn is_null_device(found: &FileStat) -> bool {
-    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits()
-        && (major(found.st_rdev), minor(found.st_rdev)) == (1, 3)
 }
 
 fn host_uid(spec: &Spec, uid: u32) -> u32 {

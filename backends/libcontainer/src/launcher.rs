@@ -27,7 +27,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::executor::{Kind, Runner};
 use crate::link::{self, FromContainer, ToContainer};
-use crate::report::{FirstError, chain};
+use crate::report::{self, FirstError, chain};
 use crate::{cover, relay, userns};
 
 /// File in the container's directory where libcontainer writes the init's id, for the runtime hooks.
@@ -402,6 +402,8 @@ fn log_to(link: &OwnedFd) -> Result<(), String> {
     let copy = link.try_clone().map_err(|e| format!("copy the link: {e}"))?;
     // A second subscriber in one process is a defect of ours, and only the details of an error would be lost.
     drop(tracing::subscriber::set_global_default(FirstError::new(copy)));
+    let copy = link.try_clone().map_err(|e| format!("copy the link: {e}"))?;
+    report::send_panics(copy);
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod normalise;
 mod program;
 mod relay;
 mod report;
+mod rootfs;
 mod start;
 mod userns;
 

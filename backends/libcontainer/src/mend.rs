@@ -57,6 +57,17 @@ pub(crate) enum Mend {
         /// Its target.
         to: PathBuf,
     },
+    /// A volume on `/dev`. The container was built with a tmpfs there.
+    DevVolume {
+        /// Path on the node.
+        source: PathBuf,
+        /// With what is mounted in it.
+        recursive: bool,
+        /// Attributes of the mount.
+        attributes: Vec<Attributes>,
+        /// Mounts below `/dev` that cover the volume.
+        below: Vec<PathBuf>,
+    },
     /// A mount that becomes read-only after it was filled.
     ReadOnly(PathBuf),
 }
@@ -124,7 +135,7 @@ pub(crate) fn mend(pid: i32, mends: &[Mend], userns: bool) -> Result<(), Error> 
         return Ok(());
     }
     let trees = open_trees(mends).map_err(|source| Error::Launch {
-        step: "clone the container's cgroup mounts",
+        step: "clone a mount of the node for the container",
         source,
     })?;
     let outcome =
@@ -141,23 +152,29 @@ pub(crate) fn mend(pid: i32, mends: &[Mend], userns: bool) -> Result<(), Error> 
 
 /// The node's side of the mends: mounts are cloned here, since the container's namespaces do not show them.
 fn open_trees(mends: &[Mend]) -> io::Result<Vec<Option<OwnedFd>>> {
-    mends
-        .iter()
-        .map(|mend| {
-            let Mend::CgroupView { source, read_only, .. } = mend else {
-                return Ok(None);
-            };
-            let tree = mount_tree::clone_tree(source)?;
-            let attributes = Attributes::NO_PROGRAMS;
-            let attributes = if *read_only {
-                attributes.with(Attributes::READ_ONLY)
-            } else {
-                attributes
-            };
-            mount_tree::set_attributes(tree.as_fd(), attributes)?;
-            Ok(Some(tree))
-        })
-        .collect()
+    mends.iter().map(open_tree).collect()
+}
+
+fn open_tree(mend: &Mend) -> io::Result<Option<OwnedFd>> {
+    let (tree, attributes) = match mend {
+        Mend::CgroupView { source, read_only, .. } => {
+            let read_only = read_only.then_some(Attributes::READ_ONLY);
+            let attributes = std::iter::once(Attributes::NO_PROGRAMS).chain(read_only).collect();
+            (mount_tree::clone_tree(source)?, attributes)
+        }
+        Mend::DevVolume {
+            source,
+            recursive: true,
+            attributes,
+            ..
+        } => (mount_tree::clone_trees(source)?, attributes.clone()),
+        Mend::DevVolume { source, attributes, .. } => (mount_tree::clone_tree(source)?, attributes.clone()),
+        _ => return Ok(None),
+    };
+    attributes
+        .into_iter()
+        .try_for_each(|attribute| mount_tree::set_attributes(tree.as_fd(), attribute))?;
+    Ok(Some(tree))
 }
 
 fn apply_all(pid: i32, mends: &[Mend], trees: &[Option<OwnedFd>], userns: bool) -> Result<(), MendError> {
@@ -172,6 +189,32 @@ fn attach(tree: Option<&OwnedFd>, path: &Path) -> io::Result<()> {
     let tree = tree.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     std::fs::create_dir(path)?;
     mount_tree::attach(tree.as_fd(), path)
+}
+
+/// Mounts a volume on `/dev` and copies the mounts in `below` onto it.
+fn cover_dev(volume: Option<&OwnedFd>, below: &[PathBuf]) -> io::Result<()> {
+    let volume = volume.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let copies: Vec<_> = below
+        .iter()
+        .map(|path| Ok((path, path.is_dir(), mount_tree::clone_trees(path)?)))
+        .collect::<io::Result<_>>()?;
+    mount_tree::attach(volume.as_fd(), Path::new("/dev"))?;
+    for (path, is_dir, copy) in copies {
+        make_mount_point(path, is_dir)?;
+        mount_tree::attach(copy.as_fd(), path)?;
+    }
+    Ok(())
+}
+
+fn make_mount_point(path: &Path, is_dir: bool) -> io::Result<()> {
+    if is_dir {
+        return std::fs::create_dir_all(path);
+    }
+    let created = File::options().write(true).create_new(true).open(path);
+    match created {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
@@ -235,6 +278,9 @@ fn apply(mend: &Mend, tree: Option<&OwnedFd>) -> Result<(), MendError> {
         }
         Mend::CoveredMode(path) => copy_mode(path).map_err(failed("copy the mode of the directory under tmpfs", path)),
         Mend::CgroupView { path, .. } => attach(tree, path).map_err(failed("mount cgroup on", path)),
+        Mend::DevVolume { below, .. } => {
+            cover_dev(tree, below).map_err(failed("mount the volume on", Path::new("/dev")))
+        }
         Mend::Link { path, to } => symlink(to, path).map_err(failed("link", path)),
         Mend::ReadOnly(path) => make_read_only(path).map_err(failed("remount read-only", path)),
     }

@@ -99,8 +99,8 @@ impl Runtime {
         let id = ContainerId::parse(id)?;
         support::check(&bundle.spec, self.backend.as_ref())?;
         let cgroup = self.plan_cgroup(&id, &bundle.spec, options.driver)?;
-        let locked = self.store.claim(&id)?;
         let mut record = self.record(id, bundle, cgroup, options.keyring)?;
+        let locked = self.store.claim(&record.id)?;
         let mut creation = Creation {
             locked: Some(locked),
             cgroup: None,
