@@ -91,7 +91,7 @@ impl Backend for Libcontainer {
             no_pivot: request.root_change == RootChange::Move,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: may_cover(request.rootless) && has_namespace(request.spec, LinuxNamespaceType::Mount),
             keep_fds: Vec::new(),
         };
         let mut creation = Creation {
@@ -133,7 +133,7 @@ impl Backend for Libcontainer {
             no_pivot: false,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: may_cover(request.rootless) && has_namespace(request.spec, LinuxNamespaceType::Mount),
             keep_fds: opened.fds().collect(),
         };
         let made = launch(&mut launch_request, &mut ExecConversation)?;
@@ -201,6 +201,17 @@ impl Backend for Libcontainer {
     }
 }
 
+fn shares_user_namespace(pid: i32) -> bool {
+    let read = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    let own = read("self");
+    own.is_some() && own == read(&pid.to_string())
+}
+
+/// Whether this process may mount over the hierarchies: root may, of a user namespace too.
+fn may_cover(rootless: bool) -> bool {
+    !rootless || nexcage_sys::userns::euid() == 0
+}
+
 fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
@@ -250,7 +261,9 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let userns = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        let has_own = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        // A rootless caller that is root of a user namespace may share it; one's own cannot be entered.
+        let userns = has_own && !shares_user_namespace(init.pid);
         mend(init.pid, &self.mends, userns)?;
         own_stdio(init, self.request.spec)
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use libcgroups::common::CgroupConfig;
-use nexcage_cgroups::{Cgroup, Layout};
+use nexcage_cgroups::Layout;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -23,7 +23,7 @@ pub(crate) fn cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
     let shown = match request.cgroup.layout() {
         Layout::Unified => Shown::V2,
         Layout::Legacy | Layout::Hybrid if request.hide_cgroups && request.sub_cgroup.is_none() => {
-            cover_v1(request.cgroup)?
+            cover_v1(request)?
         }
         Layout::Legacy | Layout::Hybrid => Shown::V1,
     };
@@ -50,12 +50,16 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// Covers the v1 hierarchies in a mount namespace of the launcher: with v2 where the node has it mounted, whose code in
 /// libcontainer reads no tables, else with plain files.
-fn cover_v1(cgroup: &Cgroup) -> io::Result<Shown> {
+fn cover_v1(request: &Launch<'_>) -> io::Result<Shown> {
     const NONE: Option<&Path> = None;
-    let paths = cgroup.paths();
+    let own = fs::read_to_string("/proc/self/cgroup")?;
+    let mut paths = request.cgroup.paths();
+    if request.rootless {
+        // Most hierarchies are not the container's: it stays in the caller's cgroups there.
+        paths.extend(own_v1(&own));
+    }
     let v2 = paths.get("");
     let v1 = || paths.iter().filter(|(controller, _)| !controller.is_empty());
-    let own = fs::read_to_string("/proc/self/cgroup")?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     // What is mounted on it must not appear on the node.
     if let Err(errno) = mount(NONE, CGROUP_ROOT, NONE, MsFlags::MS_PRIVATE, NONE) {
@@ -99,12 +103,26 @@ fn mounted_v2() -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
+/// This process's v1 cgroups by controller, and by the names of hierarchies with several.
+fn own_v1(own: &str) -> Vec<(String, PathBuf)> {
+    let lines = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let v1 = lines.filter(|(controllers, _)| !controllers.is_empty() && !controllers.contains('='));
+    v1.flat_map(|(controllers, below)| {
+        let several = controllers.contains(',').then_some(controllers);
+        controllers.split(',').chain(several).map(move |name| {
+            let path = Path::new(CGROUP_ROOT).join(name).join(below.trim_start_matches('/'));
+            (name.to_owned(), path)
+        })
+    })
+    .collect()
+}
+
 /// Whether libcontainer will look for this process's cgroup at `path`: not in a nested container, whose mounts show a
 /// part of the hierarchy.
 fn is_plain(own: &str, controller: &str, path: &Path) -> bool {
     let below = own.lines().find_map(|line| {
         let (controllers, below) = line.split_once(':')?.1.split_once(':')?;
-        controllers.split(',').any(|c| c == controller).then_some(below)
+        (controllers == controller || controllers.split(',').any(|c| c == controller)).then_some(below)
     });
     let Some(below) = below.and_then(|below| below.strip_prefix('/')) else {
         return false;
@@ -146,4 +164,25 @@ fn directory(dir: &Path) -> io::Result<PathBuf> {
         .truncate(false)
         .open(inert.join("cgroup.procs"))?;
     Ok(Path::new("../../..").join(inert.strip_prefix("/").unwrap_or(&inert)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_cgroups_are_found_by_controller_and_hierarchy() {
+        let own = "4:cpu,cpuacct:/a/b\n3:pids:/\n2:name=systemd:/x\n0::/y\n";
+        let found: Vec<_> = own_v1(own).into_iter().map(|(name, path)| (name, path.display().to_string())).collect();
+        let expected = [
+            ("cpu", "/sys/fs/cgroup/cpu/a/b"),
+            ("cpuacct", "/sys/fs/cgroup/cpuacct/a/b"),
+            ("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/a/b"),
+            ("pids", "/sys/fs/cgroup/pids/"),
+        ];
+        assert_eq!(found, expected.map(|(name, path)| (name.to_owned(), path.to_owned())));
+        for (name, path) in own_v1(own) {
+            assert!(is_plain(own, &name, &path), "{name}");
+        }
+    }
 }

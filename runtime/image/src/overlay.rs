@@ -102,7 +102,7 @@ impl Overlay {
             names.push(number.to_string());
         }
         if let Some(top) = lowers.last() {
-            copy_root(top, &folder.join("upper"))?;
+            copy_root(top, &folder.join("upper"), privilege)?;
         }
         let userxattr = if privilege == Privilege::Node { "" } else { ",userxattr" };
         let options = format!(
@@ -174,9 +174,15 @@ fn visible(lowers: &[PathBuf], privilege: Privilege) -> &[PathBuf] {
 }
 
 /// The root of an overlay looks like the root of its writable directory.
-fn copy_root(from: &Path, to: &Path) -> Result<(), OverlayError> {
+fn copy_root(from: &Path, to: &Path, privilege: Privilege) -> Result<(), OverlayError> {
     let meta = fs::metadata(from).map_err(prepare(from))?;
-    std::os::unix::fs::chown(to, Some(meta.uid()), Some(meta.gid())).map_err(prepare(to))?;
+    match std::os::unix::fs::chown(to, Some(meta.uid()), Some(meta.gid())) {
+        // The owner of a directory that is no layer may not be mapped into the user namespace.
+        Err(error) if privilege == Privilege::Node || error.kind() != io::ErrorKind::InvalidInput => {
+            return Err(prepare(to)(error));
+        }
+        _ => {}
+    }
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777)).map_err(prepare(to))
 }
 

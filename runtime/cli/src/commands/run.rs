@@ -21,8 +21,13 @@ use crate::args::{Globals, RunArgs, RunSource};
 use crate::context;
 
 pub(crate) fn run(globals: &Globals, args: &RunArgs) -> Result<ExitCode> {
+    let source = args.source()?;
+    if !matches!(source, RunSource::Bundle { .. }) {
+        // Before the program is executed again: what it may do to its children depends on where that happened.
+        privilege::enter_user_namespace()?;
+    }
     context::seal()?;
-    match args.source()? {
+    match source {
         RunSource::Bundle { bundle, id } => {
             let runtime = context::runtime(globals)?;
             let bundle = context::load_bundle(bundle.as_deref())?;

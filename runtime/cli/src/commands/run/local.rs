@@ -140,13 +140,12 @@ fn run(globals: &Globals, args: &RunArgs, body: impl FnOnce(&mut Local<'_>) -> R
 impl<'a> Local<'a> {
     fn prepare(globals: &'a Globals, args: &'a RunArgs) -> Result<Self> {
         fds::fill_stdio().context("open /dev/null on closed standard descriptors")?;
-        // All of this is told by who the caller is, so it comes before that changes.
         let globals_root = root::state_root(globals)?;
         let runtime = context::runtime(globals)?;
         let data = data_directory(args)?;
         let foreground = prepare(args)?;
         let waiting = Waiting::open().context("listen for signals")?;
-        let privilege = privilege::enter()?;
+        let privilege = privilege::enter_mount_namespace()?;
         make_private(&data)?;
         let scratch = Scratch::make(&data, |bundle| may_remove(globals, bundle))?;
         let local = Self {

@@ -13,17 +13,30 @@ use nexcage_sys::{namespace, userns};
 /// How long the set-user-id programs that map ids may take.
 const MAP_TIME: Duration = Duration::from_secs(10);
 
-/// Moves this process into a mount namespace of its own, and a user into a user namespace in which it is root.
+/// Moves a user into a user namespace in which it is root; root, of a user namespace too, stays where it is.
+pub(super) fn enter_user_namespace() -> Result<()> {
+    let (uid, gid) = (userns::euid(), userns::egid());
+    if uid == 0 {
+        return Ok(());
+    }
+    match Ranges::find(uid) {
+        Some(ranges) => namespace::enter_user_namespace(|pid| ranges.map(pid, uid, gid))?,
+        None => namespace::enter_user_namespace(|pid| map_one(pid, uid, gid))?,
+    }
+    // Needed to protect the program; the mounts of the run come in a further one.
+    Ok(namespace::enter_mount_namespace()?)
+}
+
+/// Moves this process into a mount namespace of its own.
 ///
-/// Returns what the process may do there.
-pub(super) fn enter() -> Result<Privilege> {
-    let privilege = match (userns::euid(), userns::is_in_user_namespace()?) {
-        (0, false) => Privilege::Node,
-        (0, true) => mapped(&std::fs::read_to_string("/proc/self/uid_map").context("read the uid map")?),
-        (uid, _) => enter_user_namespace(uid)?,
-    };
+/// Returns what the process may do to the files of an image.
+pub(super) fn enter_mount_namespace() -> Result<Privilege> {
     namespace::enter_mount_namespace()?;
-    Ok(privilege)
+    if !userns::is_in_user_namespace().context("read the uid map")? {
+        return Ok(Privilege::Node);
+    }
+    let map = std::fs::read_to_string("/proc/self/uid_map").context("read the uid map")?;
+    Ok(mapped(&map))
 }
 
 fn mapped(map: &str) -> Privilege {
@@ -34,20 +47,6 @@ fn mapped(map: &str) -> Privilege {
         Privilege::Mapped
     } else {
         Privilege::Flat
-    }
-}
-
-fn enter_user_namespace(uid: u32) -> Result<Privilege> {
-    let gid = userns::egid();
-    match Ranges::find(uid) {
-        Some(ranges) => {
-            namespace::enter_user_namespace(|pid| ranges.map(pid, uid, gid))?;
-            Ok(Privilege::Mapped)
-        }
-        None => {
-            namespace::enter_user_namespace(|pid| map_one(pid, uid, gid))?;
-            Ok(Privilege::Flat)
-        }
     }
 }
 
