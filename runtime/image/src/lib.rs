@@ -17,6 +17,7 @@ mod scratch;
 mod source;
 mod unpack;
 mod users;
+mod workdir;
 
 pub use archive::ArchiveError;
 pub use cache::{Cache, CacheError, make_private};
@@ -28,3 +29,4 @@ pub use scratch::{Scratch, ScratchError};
 pub use source::SourceError;
 pub use unpack::{Budget, EntryError, LayerError, Observer, Privilege};
 pub use users::{User, UserError};
+pub use workdir::{WorkdirError, make_workdir};

@@ -151,3 +151,6 @@ fn add_entries<R: Read>(
         io::copy(&mut entry, &mut io::sink()).map_err(failed)?;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use nexcage_image::{Budget, Cache, Image, Overlay, Privilege, Reference, Scratch, User, make_private};
+use nexcage_image::{Budget, Cache, Image, Overlay, Privilege, Reference, Scratch, User, make_private, make_workdir};
 use nexcage_oci::{Bundle, Status};
 use nexcage_runtime::foreground::Foreground;
 use nexcage_runtime::{DeleteOptions, Error, Runtime, StoreError};
@@ -106,6 +106,7 @@ pub(super) fn run_image(globals: &Globals, args: &RunArgs, image: &Path, command
             .clone()
             .filter(|dir| !dir.is_empty())
             .unwrap_or_else(|| "/".to_owned());
+        make_workdir(&rootfs.path, Path::new(&plan.cwd))?;
         plan.user = User::find(&rootfs.path, config.user().as_deref().unwrap_or_default())?;
         local.run(rootfs, plan)
     })
@@ -260,8 +261,8 @@ fn data_directory(args: &RunArgs) -> Result<PathBuf> {
         .context("find a directory for image layers: set HOME or XDG_DATA_HOME, or give --image-cache")
 }
 
-/// Whether nothing needs a leftover bundle any more. A container of it that does not run is removed first; one that
-/// still runs, because only its runtime was killed, keeps its bundle.
+/// Whether nothing needs a leftover bundle any more. A container of it that has stopped, or was never complete, is
+/// removed first; one that lives on, because only its runtime was killed, keeps its bundle.
 fn may_remove(globals: &Globals, bundle: &Path) -> bool {
     let Some(owner) = read_owner(bundle) else {
         return true;
@@ -277,7 +278,7 @@ fn may_remove(globals: &Globals, bundle: &Path) -> bool {
         Err(Error::Store(StoreError::NotFound(_))) => true,
         // The id belongs to another container now.
         Ok(found) if found.record.bundle != bundle => true,
-        Ok(found) if matches!(found.status, Status::Running | Status::Paused) => false,
+        Ok(found) if matches!(found.status, Status::Created | Status::Running | Status::Paused) => false,
         _ => runtime.delete(&owner.id, DeleteOptions { force: true }).is_ok(),
     }
 }
