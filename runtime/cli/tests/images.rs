@@ -736,3 +736,82 @@ fn a_user_without_privileges_runs_an_image() {
     assert_eq!(std::fs::read_dir(home.join("nexcage")).unwrap().count(), 0);
     place.check_nothing_left();
 }
+
+/// Runs a client's command, and says what it said when it fails.
+#[track_caller]
+fn client(program: &str, args: &[&str]) -> String {
+    let output = common::command(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = common::Said::from(output).check(0);
+    said.out
+}
+
+fn is_installed(program: &str) -> bool {
+    let is_there = common::command(program).arg("--version").output().is_ok();
+    if !is_there {
+        eprintln!("NOT RUN: {program} is not installed");
+    }
+    is_there
+}
+
+#[test]
+fn what_real_clients_save_is_run() {
+    if !can_run() || !is_installed("podman") || !is_installed("buildah") {
+        return;
+    }
+    let place = Place::new();
+    let root = place.path("context/root");
+    tar::Archive::new(&busybox_layer()[..]).unpack(&root).unwrap();
+    put(&root.join("gone"), b"");
+    put(&root.join("setuid"), b"");
+    let file = "FROM scratch\nCOPY root /\nRUN busybox rm /gone && busybox chmod 4711 /setuid\nENV FROM=client\nWORKDIR /here\nUSER web\n\
+                CMD [\"/bin/sh\", \"-c\", \"echo $FROM; pwd; id -u; ls /gone 2>&1; stat -c %a:%u /setuid\"]\n";
+    put(&place.path("context/Containerfile"), file.as_bytes());
+    let path = |name: &str| place.path(name).display().to_string();
+    let (store, run, context) = (path("store"), path("runroot"), path("context"));
+    let global = ["--root", &store, "--runroot", &run, "--storage-driver", "vfs"];
+    let client = |program: &str, args: &[&str]| client(program, &[&global[..], args].concat());
+    client(
+        "buildah",
+        &[
+            "bud",
+            "--layers",
+            "--isolation",
+            "chroot",
+            "-t",
+            "localhost/saved:1",
+            &context,
+        ],
+    );
+    client("podman", &["tag", "localhost/saved:1", "localhost/other:2"]);
+    let saved = |format: &str| {
+        let to = path(format);
+        client(
+            "podman",
+            &["save", "--quiet", "--format", format, "-o", &to, "localhost/saved:1"],
+        );
+        to
+    };
+    let mut images = vec![saved("oci-archive"), saved("docker-archive"), saved("oci-dir")];
+    let pushed = path("pushed");
+    client(
+        "buildah",
+        &["push", "--quiet", "localhost/saved:1", &format!("oci:{pushed}:tag")],
+    );
+    images.extend([pushed.clone(), format!("oci:{pushed}:tag")]);
+    let expected = "client\n/here\n33\nls: /gone: No such file or directory\n4711:0\n";
+    for image in &images {
+        let said = place.run(&["--image", image]).check(0);
+        assert_eq!((said.out.as_str(), said.err.as_str()), (expected, ""), "{image}");
+    }
+    if is_installed("skopeo") {
+        let copied = path("copied");
+        let (from, to) = (format!("oci:{pushed}:tag"), format!("oci-archive:{copied}:tag"));
+        self::client("skopeo", &["copy", "--quiet", &from, &to]);
+        assert_eq!(place.run(&["--image", &copied]).check(0).out, expected);
+    }
+    place.check_nothing_left();
+}

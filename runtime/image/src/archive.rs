@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use crate::compression::Decoder;
+use crate::unpack::Observer;
 
 /// More members than any image has; each costs memory.
 const MAX_MEMBERS: usize = 100_000;
 /// Links of `docker save` lead to a layer directly.
 const MAX_LINKS: usize = 8;
+/// Between two looks at the observer.
+const CHUNK: u64 = 1 << 20;
 
 /// An archive that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,12 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The limit.
         limit: u64,
+    },
+    /// The observer said so.
+    #[error("decompress archive {path:?}: stopped")]
+    Stopped {
+        /// The archive.
+        path: PathBuf,
     },
     /// The list of members could not be read.
     #[error("read archive {path:?}: not a tar file, or damaged")]
@@ -84,7 +94,13 @@ impl Archive {
     ///
     /// * `spill`: folder of the temporary file, which has no name.
     /// * `limit`: the most bytes of that file.
-    pub(crate) fn open(path: &Path, spill: &Path, limit: u64) -> Result<Self, ArchiveError> {
+    /// * `observer`: asked whether to stop meanwhile.
+    pub(crate) fn open(
+        path: &Path,
+        spill: &Path,
+        limit: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, ArchiveError> {
         let open = |source| ArchiveError::Open {
             path: path.to_owned(),
             source,
@@ -92,7 +108,7 @@ impl Archive {
         let file = File::open(path).map_err(open)?;
         let decoder = Decoder::new(BufReader::new(&file)).map_err(open)?;
         let file = if decoder.is_compressed() {
-            decompress(decoder, path, spill, limit)?
+            decompress(decoder, (path, spill), limit, observer)?
         } else {
             drop(decoder);
             (&file).seek(SeekFrom::Start(0)).map_err(open)?;
@@ -127,19 +143,31 @@ impl Archive {
     }
 }
 
-fn decompress(mut decoder: impl Read, path: &Path, folder: &Path, limit: u64) -> Result<File, ArchiveError> {
+fn decompress(
+    mut decoder: impl Read,
+    (path, folder): (&Path, &Path),
+    limit: u64,
+    observer: &mut dyn Observer,
+) -> Result<File, ArchiveError> {
     let failed = |source| ArchiveError::Decompress {
         path: path.to_owned(),
         folder: folder.to_owned(),
         source,
     };
     let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
-    let copied = io::copy(&mut (&mut decoder).take(limit), &mut file).map_err(failed)?;
-    if copied == limit && decoder.read(&mut [0]).map_err(failed)? > 0 {
-        return Err(ArchiveError::TooLarge {
+    let mut left = limit;
+    loop {
+        if observer.is_stopped(Duration::ZERO) {
+            return Err(ArchiveError::Stopped { path: path.to_owned() });
+        }
+        let copied = io::copy(&mut (&mut decoder).take(CHUNK), &mut file).map_err(failed)?;
+        if copied == 0 {
+            break;
+        }
+        left = left.checked_sub(copied).ok_or_else(|| ArchiveError::TooLarge {
             path: path.to_owned(),
             limit,
-        });
+        })?;
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(file)
@@ -199,6 +227,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::unpack::silent::Silent;
 
     fn sample() -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
@@ -225,7 +254,7 @@ mod tests {
         let path = dir.path().join("i.tar");
         let mut file = File::options().write(true).create_new(true).open(&path).unwrap();
         file.write_all(bytes).unwrap();
-        Archive::open(&path, dir.path(), limit)
+        Archive::open(&path, dir.path(), limit, &mut Silent::default())
     }
 
     #[track_caller]
@@ -254,6 +283,21 @@ mod tests {
         assert_eq!(read(&open(&packed, 1 << 20).unwrap(), "a.tar"), b"aaa");
         let error = open(&packed, 600).unwrap_err();
         assert!(matches!(error, ArchiveError::TooLarge { limit: 600, .. }), "{error:?}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("i.tar.gz");
+        File::options()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap()
+            .write_all(&packed)
+            .unwrap();
+        let mut stopped = Silent {
+            stop: true,
+            ..Silent::default()
+        };
+        let error = Archive::open(&path, dir.path(), 1 << 20, &mut stopped).unwrap_err();
+        assert!(matches!(error, ArchiveError::Stopped { .. }), "{error:?}");
     }
 
     #[test]

@@ -88,21 +88,6 @@ pub enum CacheError {
     },
 }
 
-impl CacheError {
-    /// Whether the observer asked for this.
-    #[must_use]
-    pub fn is_stop(&self) -> bool {
-        matches!(
-            self,
-            Self::Stopped { .. }
-                | Self::Layer {
-                    source: LayerError::Stopped,
-                    ..
-                }
-        )
-    }
-}
-
 /// The unpacked layers of one user.
 #[derive(Debug)]
 pub struct Cache {
@@ -156,12 +141,6 @@ impl Cache {
     /// Whether a layer is unpacked already.
     pub(crate) fn holds(&self, layer: &Digest) -> bool {
         self.path(layer).is_dir()
-    }
-
-    /// What the files of the cache were made with.
-    #[must_use]
-    pub const fn privilege(&self) -> Privilege {
-        self.privilege
     }
 
     /// Unpacks a layer unless it is there; another process that is at it is waited for.

@@ -108,14 +108,20 @@ impl Image {
     ///
     /// * `spill`: folder for a compressed archive's temporary file.
     /// * `limit`: the most bytes of that file.
+    /// * `observer`: asked whether to stop while that file is written.
     ///
     /// # Errors
     ///
     /// [`ImageError`].
     ///
     /// Spec: [image layout](https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
-    pub fn open(reference: &Reference, spill: &Path, limit: u64) -> Result<Self, ImageError> {
-        let source = Source::open(&reference.path, spill, limit)?;
+    pub fn open(
+        reference: &Reference,
+        spill: &Path,
+        limit: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, ImageError> {
+        let source = Source::open(&reference.path, spill, limit, observer)?;
         let name = reference.name.as_deref();
         let found = match kind(&source, reference)? {
             Transport::DockerArchive => docker::read(&source, name)?,

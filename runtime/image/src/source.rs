@@ -10,6 +10,7 @@ use rustix::fs::{FileType, OFlags};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::digest::{Digest, Digesting};
+use crate::unpack::Observer;
 
 /// The largest index, manifest or config that is read.
 const MAX_DOCUMENT: u64 = 8 << 20;
@@ -89,7 +90,12 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn open(path: &Path, spill: &Path, limit: u64) -> Result<Self, SourceError> {
+    pub(crate) fn open(
+        path: &Path,
+        spill: &Path,
+        limit: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, SourceError> {
         let meta = path.metadata().map_err(|source| SourceError::Open {
             path: path.to_owned(),
             source,
@@ -97,7 +103,7 @@ impl Source {
         if meta.is_dir() {
             file::open_root(path).map(Self::Folder).map_err(SourceError::OpenFolder)
         } else if meta.is_file() {
-            Ok(Self::Archive(Archive::open(path, spill, limit)?))
+            Ok(Self::Archive(Archive::open(path, spill, limit, observer)?))
         } else {
             Err(SourceError::Kind(path.to_owned()))
         }

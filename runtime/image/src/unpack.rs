@@ -153,4 +153,6 @@ fn add_entries<R: Read>(
 }
 
 #[cfg(test)]
+pub(crate) mod silent;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 
 use tar::EntryType;
 
+use super::silent::Silent;
 use super::*;
 
 /// A layer tar, written by hand where the tar crate refuses what an attacker would write.
@@ -71,24 +72,6 @@ impl Layered {
     }
 }
 
-#[derive(Default)]
-struct Silent {
-    stop: bool,
-    warnings: Vec<String>,
-}
-
-impl Observer for Silent {
-    fn begin(&mut self, _: u64) {}
-    fn advance(&mut self, _: u64) {}
-    fn is_stopped(&mut self, _: Duration) -> bool {
-        self.stop
-    }
-    fn warn(&mut self, text: &str) {
-        self.warnings.push(text.to_owned());
-    }
-    fn end(&mut self) {}
-}
-
 /// A store with one layer, the directory for it, and a place outside that no layer may touch.
 struct Bench {
     dir: tempfile::TempDir,
@@ -132,7 +115,7 @@ impl Bench {
 
     fn unpack_as(&mut self, bytes: &[u8], diff_id: &Digest, digest: Option<Digest>) -> Result<(), LayerError> {
         write(&self.dir.path().join("blob"), bytes);
-        let source = Source::open(self.dir.path(), self.dir.path(), 0).unwrap();
+        let source = Source::open(self.dir.path(), self.dir.path(), 0, &mut Silent::default()).unwrap();
         let layer = Layer {
             part: "blob".into(),
             digest,

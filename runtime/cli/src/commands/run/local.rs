@@ -91,7 +91,9 @@ pub(super) fn run_image(globals: &Globals, args: &RunArgs, image: &Path, command
         None => Budget::BYTES,
     };
     run(globals, args, |local| {
-        let image = Image::open(&reference, local.scratch.path(), limit)?;
+        let image = Image::open(&reference, local.scratch.path(), limit, &mut local.waiting);
+        local.check_interrupted()?;
+        let image = image?;
         let words = args_of(image.config(), command)?;
         let cache = Cache::open(&local.data, local.privilege)?;
         let budget = Budget::new(limit, Budget::ENTRIES);
