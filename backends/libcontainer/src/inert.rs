@@ -22,9 +22,7 @@ const INERT: &str = "cgroup";
 pub(crate) fn cgroup(request: &Launch<'_>) -> io::Result<CgroupConfig> {
     let shown = match request.cgroup.layout() {
         Layout::Unified => Shown::V2,
-        Layout::Legacy | Layout::Hybrid if request.hide_cgroups && request.sub_cgroup.is_none() => {
-            cover_v1(request)?
-        }
+        Layout::Legacy | Layout::Hybrid if request.hide_cgroups && request.sub_cgroup.is_none() => cover_v1(request)?,
         Layout::Legacy | Layout::Hybrid => Shown::V1,
     };
     let cgroup_path = match shown {
@@ -173,7 +171,10 @@ mod tests {
     #[test]
     fn own_cgroups_are_found_by_controller_and_hierarchy() {
         let own = "4:cpu,cpuacct:/a/b\n3:pids:/\n2:name=systemd:/x\n0::/y\n";
-        let found: Vec<_> = own_v1(own).into_iter().map(|(name, path)| (name, path.display().to_string())).collect();
+        let found: Vec<_> = own_v1(own)
+            .into_iter()
+            .map(|(name, path)| (name, path.display().to_string()))
+            .collect();
         let expected = [
             ("cpu", "/sys/fs/cgroup/cpu/a/b"),
             ("cpuacct", "/sys/fs/cgroup/cpuacct/a/b"),
