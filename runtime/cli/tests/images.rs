@@ -162,6 +162,13 @@ fn a_name_chooses_among_several_images() {
         .run(&["--image", &format!("{path}:three")])
         .check(1)
         .check_err("choose image \"three\": the archive holds docker.io/test/one:1, two:latest");
+    layout.index(&[images[0].clone(), named(images[0].clone(), "alias")]);
+    let said = place.run_image(&layout.dir, &[]).check(0);
+    assert_eq!(
+        said.out.trim(),
+        "docker.io/test/one:1",
+        "one image may have several names"
+    );
     place.check_nothing_left();
 }
 
@@ -586,6 +593,33 @@ fn many_layers_fit_and_one_may_come_twice() {
     let layout = place.layout(&layers, &json!({ "Cmd": ["/bin/sh", "-c", "ls /n | wc -l; cat /top"] }));
     let said = place.run_image(&layout.dir, &[]).check(0);
     assert_eq!(said.out, "127\n4");
+    place.check_nothing_left();
+}
+
+#[test]
+fn a_directory_that_a_layer_only_implies_is_as_a_lower_one_says() {
+    if !can_run() {
+        return;
+    }
+    let place = Place::new();
+    let lower = LayerTar::new()
+        .directory_of("sticky", 0o1777, 0)
+        .directory_of("own", 0o715, 33)
+        .directory_of("own/deep", 0o750, 34)
+        .directory_of("fresh", 0o700, 33);
+    let middle = LayerTar::new().file("own/deep/x", 0o644, b"");
+    let upper = LayerTar::new()
+        .file("sticky/x", 0o644, b"")
+        .file("own/deep/y", 0o644, b"")
+        .file("new/x", 0o644, b"")
+        .file("fresh/.wh..wh..opq", 0o644, b"");
+    let command = "stat -c %a:%u /sticky /own /own/deep /new /fresh; ls /sticky /own/deep";
+    let layers = [base(), plain(lower), plain(middle), plain(upper)];
+    let layout = place.layout(&layers, &json!({ "Cmd": ["/bin/sh", "-c", command] }));
+    let expected = "1777:0\n715:33\n750:34\n755:0\n755:0\n/own/deep:\nx\ny\n\n/sticky:\nx\n";
+    for _ in 0..2 {
+        assert_eq!(place.run_image(&layout.dir, &[]).check(0).out, expected);
+    }
     place.check_nothing_left();
 }
 

@@ -14,6 +14,7 @@ use nexcage_sys::userns;
 
 use crate::digest::Digest;
 use crate::image::Layer;
+use crate::implied;
 use crate::source::Source;
 use crate::unpack::{self, Budget, LayerError, Observer, Privilege};
 
@@ -78,6 +79,9 @@ pub enum CacheError {
         /// Why.
         source: LayerError,
     },
+    /// A list that belongs to the layer could not be written; the next run removes the layer.
+    #[error(transparent)]
+    Implied(implied::ImpliedError),
     /// The whole layer could not get its name.
     #[error("keep layer {layer}")]
     Keep {
@@ -163,14 +167,18 @@ impl Cache {
         remove(&part)?;
         make_layer_directory(&part)?;
         let unpacked = unpack::unpack(source, (layer, id), (&part, self.privilege), budget, observer);
-        if let Err(source) = unpacked {
-            let left = remove(&part).err().map(|error| format!(" ({error} too)"));
-            return Err(CacheError::Layer {
-                layer: id.clone(),
-                left: left.unwrap_or_default(),
-                source,
-            });
-        }
+        let implied = match unpacked {
+            Ok(implied) => implied,
+            Err(source) => {
+                let left = remove(&part).err().map(|error| format!(" ({error} too)"));
+                return Err(CacheError::Layer {
+                    layer: id.clone(),
+                    left: left.unwrap_or_default(),
+                    source,
+                });
+            }
+        };
+        implied::write(&path, &implied).map_err(CacheError::Implied)?;
         keep(&part, &path).map_err(|source| CacheError::Keep {
             layer: id.clone(),
             source,

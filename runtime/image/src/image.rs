@@ -217,3 +217,23 @@ fn kind(source: &Source, reference: &Reference) -> Result<Transport, ImageError>
         Transport::Oci | Transport::OciArchive => missing("an OCI image layout", INDEX),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_of_docker_is_read_with_all_its_nulls() {
+        let text = r#"{"architecture":"amd64","os":"linux","created":"2024-01-01T00:00:00.123456789Z","container":"x",
+            "docker_version":"20.10.24","container_config":{"Hostname":"x"},"history":[{"created_by":"x"}],
+            "config":{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"ExposedPorts":null,"Tty":false,
+                "Env":null,"Cmd":["sh"],"ArgsEscaped":true,"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,
+                "OnBuild":null,"Labels":null,"StopSignal":"TERM","Shell":["/bin/sh"],
+                "Healthcheck":{"Test":["CMD","x"],"Interval":5}},
+            "rootfs":{"type":"layers","diff_ids":["sha256:1"]}}"#;
+        let config: ImageConfiguration = serde_json::from_str(text).unwrap();
+        let config = config.config().as_ref().unwrap();
+        assert_eq!(config.cmd().as_deref(), Some(&["sh".to_owned()][..]));
+        assert_eq!(*config.entrypoint(), None);
+    }
+}

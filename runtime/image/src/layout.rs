@@ -118,7 +118,10 @@ fn check_one_name(index: &ImageIndex, named: &[&Descriptor], name: Option<&str>)
         .collect();
     different.sort();
     different.dedup();
-    if different.len() > 1 {
+    // One image may have several names.
+    let first = named.first().map(|descriptor| descriptor.digest());
+    let is_one = named.iter().all(|descriptor| Some(descriptor.digest()) == first);
+    if different.len() > 1 && !is_one {
         return Err(ImageError::Several { known: known() });
     }
     Ok(())

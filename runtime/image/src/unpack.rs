@@ -7,6 +7,7 @@ mod entry;
 mod meter;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,13 +90,15 @@ pub enum LayerError {
 ///
 /// * `directory`: empty; what is in it after an error is to be thrown away.
 /// * `diff_id`: digest of the uncompressed layer.
+///
+/// Returns the directories that no entry names.
 pub(crate) fn unpack(
     source: &Source,
     (layer, diff_id): (&Layer, &Digest),
     (directory, privilege): (&Path, Privilege),
     budget: &mut Budget,
     observer: &mut dyn Observer,
-) -> Result<(), LayerError> {
+) -> Result<BTreeSet<PathBuf>, LayerError> {
     let (part, _) = source.part(&layer.part, layer.size)?;
     let trip = Trip::default();
     let failed = |source| trip.explain(source);
@@ -116,10 +119,9 @@ pub(crate) fn unpack(
     raw.drain().map_err(failed)?;
     let (found, _) = raw.finish();
     check_digest(&layer.part, layer.digest.as_ref(), found)?;
-    for lost in tree.finish()? {
-        observer.warn(&lost);
-    }
-    Ok(())
+    let (lost, implied) = tree.finish()?;
+    lost.iter().for_each(|lost| observer.warn(lost));
+    Ok(implied)
 }
 
 fn add_entries<R: Read>(

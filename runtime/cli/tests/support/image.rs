@@ -40,6 +40,13 @@ impl LayerTar {
         self
     }
 
+    pub(crate) fn directory_of(mut self, name: &str, mode: u32, uid: u64) -> Self {
+        let mut header = Self::header(tar::EntryType::Directory, mode, 0);
+        header.set_uid(uid);
+        self.0.append_data(&mut header, name, &[][..]).unwrap();
+        self
+    }
+
     pub(crate) fn symlink(mut self, name: &str, target: &str) -> Self {
         let mut header = Self::header(tar::EntryType::Symlink, 0o777, 0);
         self.0.append_link(&mut header, name, target).unwrap();

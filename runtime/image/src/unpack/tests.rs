@@ -129,6 +129,7 @@ impl Bench {
             &mut self.budget,
             &mut self.observer,
         )
+        .map(drop)
     }
 
     /// Checks that a layer is refused with one line that names the entry, and that nothing outside has changed.

@@ -2,7 +2,7 @@
 //!
 //! Every name is resolved below the directory's descriptor and through no link, so no entry can reach outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -50,6 +50,8 @@ pub(super) struct Tree {
     last: Option<(PathBuf, Rc<OwnedFd>)>,
     /// Directories get their times last: what is put in them changes these.
     times: BTreeMap<PathBuf, Timespec>,
+    /// Directories without an entry.
+    implied: BTreeSet<PathBuf>,
     devices: u64,
     attributes: u64,
     buffer: Vec<u8>,
@@ -77,6 +79,7 @@ impl Tree {
             privilege,
             last: None,
             times: BTreeMap::new(),
+            implied: BTreeSet::new(),
             devices: 0,
             attributes: 0,
             buffer: vec![0; BUFFER],
@@ -103,8 +106,8 @@ impl Tree {
 
     /// Sets the times of directories.
     ///
-    /// Returns what of the layer was left out, for the user.
-    pub(super) fn finish(self) -> Result<Vec<String>, LayerError> {
+    /// Returns what of the layer was left out, for the user, and the directories that no entry names.
+    pub(super) fn finish(self) -> Result<(Vec<String>, BTreeSet<PathBuf>), LayerError> {
         for (path, mtime) in self.times.iter().rev() {
             let path = if path.as_os_str().is_empty() {
                 Path::new(".")
@@ -130,7 +133,8 @@ impl Tree {
             ),
         ];
         let lost = lost.into_iter().filter(|(count, _)| *count > 0);
-        Ok(lost.map(|(count, what)| format!("left out {count} {what}")).collect())
+        let lost = lost.map(|(count, what)| format!("left out {count} {what}")).collect();
+        Ok((lost, self.implied))
     }
 
     fn add_file<R: Read>(&mut self, path: &Path, kind: &Kind, entry: &mut tar::Entry<'_, R>) -> Result<(), EntryError> {
@@ -140,6 +144,7 @@ impl Tree {
             Kind::Directory => {
                 self.make_directory(&folder, name, path, true)?;
                 self.times.insert(path.to_owned(), meta.mtime);
+                self.implied.remove(path);
             }
             Kind::File => self.write_file(&folder, name, entry)?,
             Kind::HardLink(target) => {
@@ -348,7 +353,10 @@ impl Tree {
         let mode = Mode::from_raw_mode(0o755);
         match mkdirat(folder, name, mode) {
             // The umask must not cut the mode of a directory that no entry names.
-            Ok(()) => return chmodat(folder, name, mode, AtFlags::empty()).map_err(make("set mode")),
+            Ok(()) => {
+                self.implied.insert(path.to_owned());
+                return chmodat(folder, name, mode, AtFlags::empty()).map_err(make("set mode"));
+            }
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(make("make directory")(errno)),
         }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use nexcage_image::{Budget, Cache, Image, Overlay, Privilege, Reference, Scratch, User, make_private, make_workdir};
+use nexcage_image::{
+    Budget, Cache, Image, Overlay, Privilege, Reference, Scratch, User, make_private, make_workdir, restore_implied,
+};
 use nexcage_oci::{Bundle, Status};
 use nexcage_runtime::foreground::Foreground;
 use nexcage_runtime::{DeleteOptions, Error, Runtime, StoreError};
@@ -99,7 +101,9 @@ pub(super) fn run_image(globals: &Globals, args: &RunArgs, image: &Path, command
         let budget = Budget::new(limit, Budget::ENTRIES);
         let layers = image.unpack(&cache, budget, &mut local.waiting);
         local.check_interrupted()?;
-        let rootfs = local.stack(&layers?)?;
+        let layers = layers?;
+        let rootfs = local.stack(&layers)?;
+        restore_implied(&layers, &rootfs.path, local.privilege)?;
         let config = image.config();
         let mut plan = local.plan(&rootfs.path, words);
         plan.env = config.env().clone().unwrap_or_default();
