@@ -213,6 +213,12 @@ impl Backend for Libcontainer {
     }
 }
 
+fn shares_user_namespace(pid: i32) -> bool {
+    let read = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    let own = read("self");
+    own.is_some() && own == read(&pid.to_string())
+}
+
 pub(crate) fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
@@ -269,7 +275,9 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
+        let has_own = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        // A rootless caller that is root of a user namespace may share it; one's own cannot be entered.
+        let userns = has_own && !shares_user_namespace(init.pid);
         mend(init.pid, &self.mends, userns)?;
         rootfs::check_proc(init.pid, self.request.spec, self.request.rootless)?;
         own_stdio(init, self.request.spec)

@@ -13,6 +13,7 @@ pub mod fork;
 pub mod keyring;
 pub mod lock;
 pub mod mount;
+pub mod namespace;
 pub mod oom;
 pub mod packet;
 pub mod pidfd;
