@@ -17,6 +17,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// Tells whether the name has this text, words being separated by spaces or underscores.
+    pub(crate) fn is_named(&self, text: &str) -> bool {
+        self.name.contains(&text.replace(' ', "_"))
+    }
+
     /// Tells whether the case means something with this driver.
     pub(crate) fn runs_with(&self, driver: Driver) -> bool {
         self.drivers.contains(&driver)
@@ -102,7 +107,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "oom_kill_of_init_ends_the_events",
-        drivers: ALL,
+        drivers: &[Driver::Cgroupfs],
         run: events::oom_kill_of_init_ends_the_events,
     },
     Case {

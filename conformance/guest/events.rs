@@ -27,7 +27,8 @@ pub(crate) fn oom_kill_is_an_event(runtime: &Path, driver: Driver) -> Result<()>
     events.finish().context("end of `events`")
 }
 
-/// The notices of a kill and of the end can come at once; neither may be lost.
+/// The notices of a kill and of the end can come at once; neither may be lost. Not for systemd, which removes the cgroup,
+/// and the number of kills with it, as soon as init has ended.
 pub(crate) fn oom_kill_of_init_ends_the_events(runtime: &Path, driver: Driver) -> Result<()> {
     let memory = json!({ "memory": { "limit": 32 << 20, "swap": 32 << 20 } });
     let container = Container::create(runtime, driver, &memory, &["tail", "/dev/zero"])?;

@@ -325,3 +325,46 @@ fn ids_that_are_not_the_users_are_refused() {
     assert!(said.err.contains("map users"), "{}", said.err);
     rootless.check_nothing_left();
 }
+
+/// As clients without privileges call a runtime: in a user namespace of theirs, where no cgroup is writable either.
+#[test]
+fn root_of_a_user_namespace_runs_containers_in_it_and_below_it() {
+    if !can_run_rootless() {
+        return;
+    }
+    let mut rootless = Rootless::new(&["sh", "-c", "id -u; cat /proc/self/uid_map; ls /sys/fs/cgroup"]);
+    let run = |rootless: &Rootless, id: &str| {
+        rootless.fixture.write();
+        let mut program = command("unshare");
+        program
+            .args(["--user", "--map-root-user", "--mount"])
+            .arg(&rootless.program);
+        program
+            .arg("--root")
+            .arg(rootless.fixture.state_dir())
+            .args(["run", id]);
+        program.current_dir(rootless.fixture.bundle()).stdin(Stdio::null());
+        program.env("XDG_RUNTIME_DIR", rootless.fixture.path("run"));
+        rootless.fixture.finish(program.uid(USER).gid(USER)).check(0).out
+    };
+    let config = &mut rootless.fixture.config;
+    for kind in ["uidMappings", "gidMappings"] {
+        config["linux"][kind] = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+    }
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let below = words(&run(&rootless, "rootless-below"));
+    assert_eq!(below[..4], ["0", "0", "0", "1"], "{below:?}");
+    let linux = rootless.fixture.config["linux"].as_object_mut().unwrap();
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|ns| ns["type"] != "user");
+    let inside = words(&run(&rootless, "rootless-inside"));
+    assert_eq!(inside[..4], ["0", "0", &USER.to_string(), "1"], "{inside:?}");
+    if has_v1() {
+        assert!(inside.iter().any(|word| word == "memory"), "{inside:?}");
+    }
+    rootless.check_nothing_left();
+}
