@@ -118,6 +118,7 @@ impl Backend for Libcontainer {
             namespaces::open(init.pid, request.spec).map_err(launch_error("open the container's namespaces"))?;
         let process = configured_process(request.spec)?;
         let spec = normalise::for_exec(request.spec, opened.as_config().map_err(oci)?);
+        let enter_userns = userns::must_be_entered(&spec, container.cgroup);
         let mut launch_request = Launch {
             id: container.id,
             bundle: container.bundle,
@@ -136,7 +137,7 @@ impl Backend for Libcontainer {
             keyring: request.keyring,
             rootless: request.rootless,
             hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
-            enter_userns: userns::must_be_entered(request.spec, container.cgroup),
+            enter_userns,
             keep_fds: opened.fds().collect(),
         };
         let socket = container.dir.join(&launch_request.notify_socket);
@@ -213,12 +214,6 @@ impl Backend for Libcontainer {
     }
 }
 
-fn shares_user_namespace(pid: i32) -> bool {
-    let read = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
-    let own = read("self");
-    own.is_some() && own == read(&pid.to_string())
-}
-
 pub(crate) fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
@@ -275,9 +270,7 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let has_own = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
-        // A rootless caller that is root of a user namespace may share it; one's own cannot be entered.
-        let userns = has_own && !shares_user_namespace(init.pid);
+        let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
         mend(init.pid, &self.mends, userns)?;
         rootfs::check_proc(init.pid, self.request.spec, self.request.rootless)?;
         own_stdio(init, self.request.spec)

@@ -31,6 +31,11 @@ pub(crate) fn open(pid: i32, spec: &Spec) -> io::Result<Opened> {
     if let Some(time) = open_time(pid, &files)? {
         files.push((Type::Time, time));
     }
+    // A runtime that was root of a user namespace made the container in that one.
+    let has_user = files.iter().any(|(typ, _)| *typ == Type::User);
+    if !has_user && shares_user_namespace(pid) == Some(false) {
+        files.push((Type::User, File::open(format!("/proc/{pid}/ns/user"))?));
+    }
     Ok(Opened { files })
 }
 
@@ -47,6 +52,12 @@ fn open_time(pid: i32, files: &[(Type, File)]) -> io::Result<Option<File>> {
         return Ok(None);
     }
     File::open(path).map(Some)
+}
+
+/// Whether a process is in the caller's user namespace; `None` where the caller may not know.
+fn shares_user_namespace(pid: i32) -> Option<bool> {
+    let read = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    Some(read("self")? == read(&pid.to_string())?)
 }
 
 impl Opened {

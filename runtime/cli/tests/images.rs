@@ -746,20 +746,38 @@ fn a_user_without_privileges_runs_an_image() {
     let program = place.path("nexcage");
     std::fs::copy(env!("CARGO_BIN_EXE_nexcage"), &program).unwrap();
     std::fs::set_permissions(place.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let run = |image: &Path| {
+    let program = |args: &[&str]| {
         let mut command = common::command("setpriv");
         command
             .args(["--reuid=65533", "--regid=65533", "--clear-groups"])
             .arg(&program)
-            .args(["run", "--image"])
-            .arg(image)
+            .args(args)
+            .stdin(Stdio::null())
             .current_dir(&home)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", &home)
             .env("XDG_RUNTIME_DIR", &home);
-        common::Said::from(command.output().unwrap())
+        command
     };
+    let image = layout.dir.to_str().unwrap();
+    let mut running = program(&["run", "--id", "user", "--image", image, "--", "sleep", "1000"])
+        .spawn()
+        .unwrap();
+    eventually("the container runs", || {
+        let output = program(&["state", "user"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("running")
+    });
+    let said = common::Said::from(
+        program(&["exec", "user", "sh", "-c", "id -u; exit 4"])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(said.check(4).out, "0\n", "exec enters the user namespace of the run");
+    common::Said::from(program(&["kill", "user", "KILL"]).output().unwrap()).check(0);
+    assert_eq!(running.wait().unwrap().code(), Some(137));
+    let run =
+        |image: &Path| common::Said::from(program(&["run", "--image", image.to_str().unwrap()]).output().unwrap());
     for _ in 0..2 {
         let said = run(&layout.dir).check(9);
         assert_eq!(said.out, "0\n/a/* /b/y\n");
