@@ -340,3 +340,29 @@ fn readiness_of_the_container_reaches_whoever_started_it() {
     f.nexcage(&["delete", "--force", "ready"]).check(0);
     f.check_nothing_left("ready");
 }
+
+/// On a v1 or hybrid node the cover of the hierarchies keeps what such a mount shows; the container's root is another user.
+#[test]
+fn a_user_namespace_can_have_the_nodes_sys() {
+    if !can_run() {
+        return;
+    }
+    let mut f = Fixture::new(&["sh", "-c", "id -u && ls /sys/fs/cgroup > /dev/null && echo shown"]);
+    std::fs::set_permissions(f.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let linux = &mut f.config["linux"];
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "type": "user" }));
+    for mapping in ["uidMappings", "gidMappings"] {
+        linux[mapping] = json!([{ "containerID": 0, "hostID": 65534, "size": 1 }]);
+    }
+    let mounts = f.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|m| m["destination"] != "/sys/fs/cgroup" && m["destination"] != "/dev/pts");
+    let sys = mounts.iter_mut().find(|m| m["destination"] == "/sys").unwrap();
+    *sys = json!({ "destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro"] });
+    f.write();
+    let said = f.nexcage(&["run", "usersys"]).check(0);
+    assert_eq!(said.out, "0\nshown\n");
+    f.check_nothing_left("usersys");
+}
