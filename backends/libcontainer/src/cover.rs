@@ -87,7 +87,8 @@ fn cover_v1(cgroup: &Cgroup, mounts: &mut [Mount]) -> io::Result<Shown> {
         return Ok(Shown::V2);
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let options = Some("mode=700,size=1m");
+    // The root of a user namespace looks for what is kept in it.
+    let options = Some("mode=711,size=1m");
     mount(Some("tmpfs"), CGROUP_ROOT, Some("tmpfs"), flags, options)?;
     let own = fs::read_to_string("/proc/self/cgroup")?;
     for (controllers, point) in v1() {

@@ -16,7 +16,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, sethostname, setresgid, setresuid};
 
-use crate::copy_up::{copy_mode, copy_up};
+use crate::copy_up::{copy_mode, copy_up, open_beside_mounts};
 
 /// One thing to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,8 +187,20 @@ fn apply_all(pid: i32, mends: &[Mend], trees: &[Option<OwnedFd>], userns: bool) 
 
 fn attach(tree: Option<&OwnedFd>, path: &Path) -> io::Result<()> {
     let tree = tree.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    std::fs::create_dir(path)?;
+    match std::fs::create_dir(path) {
+        // A later mount of the config covers this view.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_mount_point(path)? => return Ok(()),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
     mount_tree::attach(tree.as_fd(), path)
+}
+
+fn is_mount_point(path: &Path) -> io::Result<bool> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(true);
+    };
+    Ok(open_beside_mounts(File::open(parent)?.as_fd(), name)?.is_none())
 }
 
 /// Mounts a volume on `/dev` and copies the mounts in `below` onto it.

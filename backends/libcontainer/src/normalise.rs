@@ -20,7 +20,7 @@ use oci_spec::OciSpecError;
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Mount, MountBuilder, Process, Spec};
 
 use crate::mend::Mend;
-use crate::rootfs::{clean, is_bind};
+use crate::rootfs::{clean, is_bind, is_devpts};
 
 /// A config for libcontainer and what is to be mended after it ran.
 #[derive(Debug)]
@@ -46,12 +46,11 @@ pub(crate) fn for_create(spec: &Spec, cgroup: &Cgroup, views: Views) -> Result<N
     normalise_linux(&mut linux);
     drop_empty_names(&mut out);
     normalise_hostname(&mut out, &linux, &mut mends);
-    let mounts = spec.mounts().clone().unwrap_or_default();
-    if let Some(volume) = volume_on_dev(&mounts, spec) {
+    if let Some(volume) = volume_on_dev(spec) {
         mends.push(volume);
         linux.set_devices(None);
     }
-    out.set_mounts(Some(normalise_mounts(mounts, cgroup, views, &mut mends)?));
+    out.set_mounts(Some(normalise_mounts(spec, cgroup, views, &mut mends)?));
     out.set_linux(Some(linux));
     normalise_process(&mut out);
     Ok(Normalised { spec: out, mends })
@@ -148,11 +147,12 @@ fn normalise_hostname(spec: &mut Spec, linux: &Linux, mends: &mut Vec<Mend>) {
 }
 
 fn normalise_mounts(
-    mounts: Vec<Mount>,
+    spec: &Spec,
     cgroup: &Cgroup,
     views: Views,
     mends: &mut Vec<Mend>,
 ) -> Result<Vec<Mount>, OciSpecError> {
+    let mounts = spec.mounts().clone().unwrap_or_default();
     let mut out = Vec::with_capacity(mounts.len());
     for mount in mounts {
         if mount.typ().as_deref() == Some("cgroup") && cgroup.layout() != Layout::Unified {
@@ -162,6 +162,7 @@ fn normalise_mounts(
                 Path::new(DEV),
                 &["nosuid", "strictatime", "mode=755", "size=65536k"],
             )?);
+            out.extend(devpts_of_volume(&mount, has_terminal(spec))?);
             // Only its propagation: the volume itself is mounted by its own mend.
             normalise_mount(mount, mends);
         } else {
@@ -275,12 +276,32 @@ fn tmpfs(destination: &Path, options: &[&str]) -> Result<Mount, OciSpecError> {
 
 const DEV: &str = "/dev";
 
+/// The volume's own devpts, where a terminal is to come from it.
+fn devpts_of_volume(volume: &Mount, terminal: bool) -> Result<Option<Mount>, OciSpecError> {
+    let pts = volume.source().clone().unwrap_or_default().join("pts");
+    if !terminal || !is_devpts(&pts) {
+        return Ok(None);
+    }
+    MountBuilder::default()
+        .destination(Path::new(DEV).join("pts"))
+        .typ("bind")
+        .source(pts)
+        .options(vec!["bind".to_owned()])
+        .build()
+        .map(Some)
+}
+
 fn is_dev_volume(mount: &Mount) -> bool {
     is_bind(mount) && clean(mount.destination()) == Path::new(DEV)
 }
 
+fn has_terminal(spec: &Spec) -> bool {
+    spec.process().as_ref().and_then(Process::terminal) == Some(true)
+}
+
 /// The volume on `/dev`, with what is mounted below it afterwards.
-fn volume_on_dev(mounts: &[Mount], spec: &Spec) -> Option<Mend> {
+fn volume_on_dev(spec: &Spec) -> Option<Mend> {
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
     let index = mounts.iter().rposition(is_dev_volume)?;
     let volume = mounts.get(index)?;
     let later = mounts.iter().skip(index + 1).map(|m| clean(m.destination()));
@@ -291,7 +312,7 @@ fn volume_on_dev(mounts: &[Mount], spec: &Spec) -> Option<Mend> {
             below.push(path);
         }
     }
-    if spec.process().as_ref().and_then(Process::terminal) == Some(true) {
+    if has_terminal(spec) {
         below.push(Path::new(DEV).join("console"));
     }
     let options = volume.options().clone().unwrap_or_default();

@@ -16,6 +16,9 @@ use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
 
 const PROC: &str = "/proc";
 
+/// File system type of devpts.
+const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+
 /// Inode of the root of procfs.
 const PROC_ROOT_INO: u64 = 1;
 
@@ -107,6 +110,12 @@ fn is_proc(mount: &Mount) -> bool {
 /// Whether a mount binds something that is there.
 pub(crate) fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(|o| o == "bind" || o == "rbind")
+}
+
+/// Whether a directory of the node is a devpts, and no link to one.
+pub(crate) fn is_devpts(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+        && rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == DEVPTS_SUPER_MAGIC)
 }
 
 /// Checks that a device is not made on a volume: libcontainer makes it by a path that whoever shares the volume can

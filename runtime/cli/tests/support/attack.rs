@@ -162,6 +162,18 @@ pub(crate) fn drop_mount(f: &mut Fixture, destination: &str) {
     mounts.retain(|m| !m["destination"].as_str().unwrap().starts_with(destination));
 }
 
+/// A user namespace whose root is the node's: devices are bound instead of made, and nothing else is in the attack's way.
+pub(crate) fn give_user_namespace(f: &mut Fixture) {
+    let linux = &mut f.config["linux"];
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "type": "user" }));
+    for mapping in ["uidMappings", "gidMappings"] {
+        linux[mapping] = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+    }
+}
+
 /// Every Linux capability, so that nothing but the defence under test stands in the way.
 pub(crate) fn give_all_capabilities(f: &mut Fixture) {
     let last: u32 = fs::read_to_string("/proc/sys/kernel/cap_last_cap")
