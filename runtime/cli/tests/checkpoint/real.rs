@@ -25,6 +25,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("real::a_failed_restore_leaves_nothing", a_failed_restore_leaves_nothing),
     ("real::a_user_namespace_comes_back", a_user_namespace_comes_back),
+    (
+        "real::a_killed_runtime_leaves_the_container_running",
+        a_killed_runtime_leaves_the_container_running,
+    ),
 ];
 
 const COUNT: &str = "i=0; while true; do i=$((i+1)); echo $i > /tmp/n.new; mv /tmp/n.new /tmp/n; sleep 0.02; done";
@@ -302,4 +306,29 @@ fn a_user_namespace_comes_back() {
     f.nexcage(&["restore", "-d", id]).check(0);
     check_counts_from(&f, saved);
     f.nexcage(&["exec", id, "true"]).check(0);
+}
+
+/// At whatever moment the runtime dies, CRIU gives the container back.
+fn a_killed_runtime_leaves_the_container_running() {
+    let id = "ckpt-killed";
+    let f = counter();
+    start(&f, id);
+    check_counts_from(&f, 0);
+    for millis in [5, 20, 40, 60] {
+        let mut checkpoint = f.program();
+        let mut checkpoint = checkpoint
+            .args(["checkpoint", "--leave-running", id])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // The moments spread over the dump; the test holds at each of them.
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        checkpoint.kill().unwrap();
+        checkpoint.wait().unwrap();
+        eventually("it runs", || f.status(id) == "running");
+        check_counts_from(&f, count(&f));
+    }
+    f.nexcage(&["checkpoint", id]).check(0);
+    f.check_nothing_left(id);
 }
