@@ -149,7 +149,10 @@ impl Runner {
 
     fn start(&self, plan: &InitPlan) -> Result<(), String> {
         let mut starter = start::accept(plan.start_socket).map_err(|e| format!("accept start: {e}"))?;
-        let outcome = self.run_hooks(plan).and_then(|()| self.execute());
+        let outcome = self.run_hooks(plan).and_then(|()| {
+            start::announce(&starter);
+            self.execute()
+        });
         if let Err(text) = &outcome {
             start::refuse(&mut starter, text);
         }

@@ -1,6 +1,7 @@
 //! The start socket: `start` connects, init accepts, and the connection's end says how it went.
 //!
-//! Init closes the connection by executing the program (it is close-on-exec), so an end without a text is success.
+//! Init says that it is about to execute the program, and closes the connection by doing so (it is close-on-exec). So an
+//! end after that word is success, an end without it is init's, and any other text says why the program does not run.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,7 +11,7 @@ use std::path::Path;
 use nexcage_backend::Error;
 use nexcage_sys::fds;
 use nexcage_sys::unix_socket;
-use nix::sys::socket::{SockFlag, accept4};
+use nix::sys::socket::{MsgFlags, SockFlag, accept4, send};
 
 /// Name of the start socket in the container's directory.
 pub(crate) const START_SOCKET: &str = "start.sock";
@@ -34,6 +35,15 @@ pub(crate) fn accept(listener: i32) -> io::Result<UnixStream> {
         .ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
+/// What init says last before it executes the program.
+const EXECUTING: char = '\0';
+
+/// Init's side: says that nothing is left but to execute the program.
+pub(crate) fn announce(starter: &UnixStream) {
+    // A starter that was killed cannot be told, and its death must not be init's: the program runs all the same.
+    send(starter.as_raw_fd(), &[EXECUTING as u8], MsgFlags::MSG_NOSIGNAL).unwrap_or_default();
+}
+
 /// Init's side: says why the program does not run.
 pub(crate) fn refuse(starter: &mut UnixStream, text: &str) {
     // A starter that was killed cannot be told; init ends either way.
@@ -54,17 +64,21 @@ pub(crate) fn start(dir: &Path) -> Result<(), Error> {
         .take(MAX_TEXT)
         .read_to_string(&mut text)
         .map_err(gone)?;
-    if text.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Start(text))
+    match text.strip_prefix(EXECUTING) {
+        Some("") => Ok(()),
+        None if text.is_empty() => Err(ended()),
+        refused => Err(Error::Start(refused.unwrap_or(&text).to_owned())),
     }
+}
+
+fn ended() -> Error {
+    Error::Start("container init ended before it ran the program".to_owned())
 }
 
 /// Init ended while it was asked to run the program: only its death resets the connection.
 fn gone(source: io::Error) -> Error {
     match source.kind() {
-        io::ErrorKind::ConnectionReset => Error::Start("container init ended before it ran the program".to_owned()),
+        io::ErrorKind::ConnectionReset => ended(),
         _ => Error::Launch {
             step: "wait for the program to run",
             source,

@@ -131,10 +131,10 @@ fn with_fault(f: &Fixture, fault: &Fault, args: &[&str]) -> Said {
 }
 
 /// The faults for a command, from how often a run without faults makes each call in one process.
-fn plan(f: &Fixture, args: &[&str]) -> Vec<Fault> {
+fn plan(f: &Fixture, args: &[&str], code: i32) -> Vec<Fault> {
     let trace = f.path("trace");
     f.finish(&mut traced(f, &["-o", trace.to_str().unwrap()], args))
-        .check(0);
+        .check(code);
     let mut counts: HashMap<(String, String), u32> = HashMap::new();
     for line in String::from_utf8_lossy(&fs::read(&trace).unwrap()).lines() {
         let Some((pid, rest)) = line.split_once(' ') else {
@@ -208,7 +208,7 @@ fn a_call_that_fails_in_create_leaves_nothing() {
     }
     let f = Fixture::new(&["sleep", "1000"]);
     f.write();
-    let faults = plan(&f, &["create", "fc"]);
+    let faults = plan(&f, &["create", "fc"], 0);
     f.nexcage(&["delete", "--force", "fc"]).check(0);
     let (mut failed, mut passed) = (0, 0);
     for fault in faults {
@@ -243,8 +243,8 @@ fn a_call_that_fails_in_start_or_delete_leaves_nothing() {
     let f = Fixture::new(&["sleep", "1000"]);
     f.write();
     f.nexcage(&["create", "fs"]).check(0);
-    let start = plan(&f, &["start", "fs"]);
-    let delete = plan(&f, &["delete", "--force", "fs"]);
+    let start = plan(&f, &["start", "fs"], 0);
+    let delete = plan(&f, &["delete", "--force", "fs"], 0);
     let mut failed = 0;
     for (args, faults) in [(&["start", "fs"][..], start), (&["delete", "--force", "fs"], delete)] {
         for fault in faults {
@@ -261,6 +261,34 @@ fn a_call_that_fails_in_start_or_delete_leaves_nothing() {
     }
     check_no_runtime(&f, "start and delete");
     assert!(failed > 20, "the faults happened: {failed}");
+}
+
+/// The parts of `run` have their own sweeps: here a third of the faults, for what is between them.
+#[test]
+fn a_call_that_fails_in_run_leaves_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let f = Fixture::new(&["sh", "-c", "exit 7"]);
+    f.write();
+    let mut failed = 0;
+    for fault in plan(&f, &["run", "fr"], 7).into_iter().step_by(3) {
+        let what = format!("{fault} in run");
+        let said = with_fault(&f, &fault, &["run", "fr"]);
+        if said.code != 7 {
+            assert_ne!(said.code, 0, "{what}: the program's exit code is lost");
+            check_said(&said, &what);
+            failed += 1;
+        }
+        if f.state_dir().join("fr").exists() {
+            // What could not be removed is there for the next command.
+            assert!(fault.call == "unlinkat" || said.code != 7, "{what}: left after success");
+            assert_eq!(f.nexcage(&["delete", "--force", "fr"]).code, 0, "{what}");
+        }
+        f.check_nothing_left("fr");
+        check_no_runtime(&f, &what);
+    }
+    assert!(failed > 30, "the faults happened: {failed}");
 }
 
 #[test]
@@ -280,7 +308,7 @@ fn a_call_that_fails_in_exec_leaves_nothing_and_the_next_exec_works() {
     };
     let before = files();
     let mut failed = 0;
-    for fault in plan(&f, &["exec", "fe", "true"]) {
+    for fault in plan(&f, &["exec", "fe", "true"], 0) {
         let what = format!("{fault} in exec");
         let said = with_fault(&f, &fault, &["exec", "fe", "true"]);
         check_said(&said, &what);
