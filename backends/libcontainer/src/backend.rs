@@ -18,7 +18,8 @@ use nix::unistd::{Uid, chown};
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 
 use crate::executor::{InitPlan, Kind};
-use crate::launcher::{Conversation, INIT_PID, Launch, launch};
+use crate::launch::Launch;
+use crate::launcher::{Conversation, INIT_PID, launch};
 use crate::link::{HookOrder, ToContainer};
 use crate::mend::{Mend, mend};
 use crate::normalise::Views;
@@ -92,7 +93,7 @@ impl Backend for Libcontainer {
             no_pivot: request.root_change == RootChange::Move,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: namespaces::has(request.spec, LinuxNamespaceType::Mount),
             enter_userns,
             keep_fds: Vec::new(),
         };
@@ -136,7 +137,7 @@ impl Backend for Libcontainer {
             no_pivot: false,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: namespaces::has(request.spec, LinuxNamespaceType::Mount),
             enter_userns,
             keep_fds: opened.fds().collect(),
         };
@@ -214,11 +215,6 @@ impl Backend for Libcontainer {
     }
 }
 
-pub(crate) fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
-    namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
-}
-
 /// Whether the container gets a new namespace, in which no other process is that could reach its init.
 fn makes_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
@@ -270,7 +266,7 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
+        let userns = namespaces::has(self.request.spec, LinuxNamespaceType::User);
         mend(init.pid, &self.mends, userns)?;
         rootfs::check_proc(init.pid, self.request.spec, self.request.rootless)?;
         own_stdio(init, self.request.spec)

@@ -19,7 +19,7 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use oci_spec::runtime::{Mount, Spec};
 
 use crate::executor::Kind;
-use crate::launcher::Launch;
+use crate::launch::Launch;
 
 /// Folder in the container's directory that libcontainer takes for a cgroup.
 const INERT: &str = "cgroup";

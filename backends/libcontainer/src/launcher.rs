@@ -14,8 +14,7 @@ use libcontainer::process::container_main_process::container_main_process;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::user_ns::UserNamespaceConfig;
 use nexcage_backend::{Console, Error, KeyringUse, Process};
-use nexcage_cgroups::{Cgroup, SubCgroup};
-use nexcage_oci::ContainerId;
+use nexcage_cgroups::Cgroup;
 use nexcage_sys::fork::{Child, fork_child};
 use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
@@ -26,43 +25,13 @@ use nix::unistd::{Pid, getppid};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::executor::{Kind, Runner};
+use crate::launch::Launch;
 use crate::link::{self, FromContainer, ToContainer};
 use crate::report::{self, FirstError, chain};
 use crate::{cover, relay, userns};
 
 /// File in the container's directory where libcontainer writes the init's id, for the runtime hooks.
 pub(crate) const INIT_PID: &str = "init.pid";
-
-/// What the launcher needs, the same for create and exec.
-pub(crate) struct Launch<'a> {
-    pub(crate) id: &'a ContainerId,
-    pub(crate) bundle: &'a Path,
-    pub(crate) rootfs: &'a Path,
-    /// Directory of the sockets.
-    pub(crate) dir: &'a Path,
-    /// Name of libcontainer's start socket in it.
-    pub(crate) notify_socket: String,
-    /// The normalised config.
-    pub(crate) spec: Spec,
-    /// The process as configured.
-    pub(crate) process: oci_spec::runtime::Process,
-    pub(crate) kind: Kind,
-    pub(crate) cgroup: &'a Cgroup,
-    pub(crate) sub_cgroup: Option<&'a SubCgroup>,
-    /// Init of the container, for an exec.
-    pub(crate) init: Option<i32>,
-    pub(crate) console: Console<'a>,
-    pub(crate) preserve_fds: u32,
-    pub(crate) no_pivot: bool,
-    pub(crate) keyring: KeyringUse,
-    pub(crate) rootless: bool,
-    /// The container has mounts of its own, so the launcher may have some too.
-    pub(crate) hide_cgroups: bool,
-    /// The launcher enters the container's user namespace before libcontainer does anything.
-    pub(crate) enter_userns: bool,
-    /// Further descriptors that the launcher needs.
-    pub(crate) keep_fds: Vec<i32>,
-}
 
 /// Answers what the container's side asks for while it is built.
 pub(crate) trait Conversation {

@@ -21,6 +21,7 @@ mod copy_up;
 mod cover;
 mod criu;
 mod executor;
+mod launch;
 mod launcher;
 mod link;
 mod mend;

@@ -16,6 +16,12 @@ pub(crate) struct Opened {
     files: Vec<(Type, File)>,
 }
 
+/// Whether the config gives the container a namespace of this kind, new or joined.
+pub(crate) fn has(spec: &Spec, wanted: Type) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
+}
+
 /// Opens the namespaces of process `pid` that the config gives the container, or that it joined.
 pub(crate) fn open(pid: i32, spec: &Spec) -> io::Result<Opened> {
     let configured = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());

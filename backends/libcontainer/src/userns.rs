@@ -14,15 +14,15 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 
-use crate::backend::has_namespace;
 use crate::link::{self, FromContainer, ToContainer};
+use crate::namespaces;
 
 /// Whether the launcher has to be in the container's user namespace to cover the cgroups.
 pub(crate) fn must_be_entered(spec: &Spec, cgroup: &Cgroup) -> bool {
     userns::euid() != 0
         && cgroup.layout() != Layout::Unified
-        && has_namespace(spec, LinuxNamespaceType::User)
-        && has_namespace(spec, LinuxNamespaceType::Mount)
+        && namespaces::has(spec, LinuxNamespaceType::User)
+        && namespaces::has(spec, LinuxNamespaceType::Mount)
 }
 
 /// Enters the user namespace of the config, as its root, and takes it out of the config. In the launcher.

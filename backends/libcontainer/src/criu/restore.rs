@@ -19,6 +19,7 @@ use super::mount_points::{self, Root};
 use super::options::{self, Folders, text};
 use super::version::{self, Feature};
 use super::worker::{Setup, Stdio, Worker};
+use crate::rootfs;
 
 const LOG: &str = "restore.log";
 /// Longest list of standard descriptors; it holds three names.
@@ -38,6 +39,7 @@ pub(crate) fn restore(request: &Restore<'_>, supervisor: &mut dyn Supervisor) ->
     if request.criu.lazy_pages {
         version::require_feature(Feature::LazyPages)?;
     }
+    rootfs::check(request.create.spec, request.create.rootfs)?;
     let folders = Folders::open(&request.criu, LOG)?;
     let mut opts = options::common(request.create.spec, &request.criu, &folders, LOG);
     let namespaces = where_it_comes_back(&mut opts, request)?;
