@@ -1,5 +1,6 @@
 //! The runtime's part, with a shell in place of a container.
 
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -22,6 +23,7 @@ pub(crate) fn play(mode: &str, script: &str) -> ExitCode {
         },
         _ => None,
     };
+    let (mut go, ready) = std::io::pipe().unwrap();
     let child = fork_child(None, || {
         restore_for_child(foreground.child_mask()).unwrap();
         // A session of its own with the terminal as its controlling one, as a container has.
@@ -34,10 +36,13 @@ pub(crate) fn play(mode: &str, script: &str) -> ExitCode {
                 .stdout(slave.try_clone().unwrap())
                 .stderr(slave);
         }
+        // A container's program starts when its terminal is set up.
+        go.read_exact(&mut [0]).unwrap();
         panic!("exec sh: {}", command.exec());
     })
     .unwrap();
     let terminal = request.map(|request| request.receive().unwrap());
+    (&ready).write_all(b".").unwrap();
     let status = foreground.wait(child.pid, &child.pidfd, terminal, None).unwrap();
     ExitCode::from(u8::try_from(status.code()).unwrap())
 }
