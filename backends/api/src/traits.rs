@@ -26,10 +26,12 @@ pub enum Trait {
     Checkpoint,
     /// The personality flags of the config are honoured.
     PersonalityFlags,
+    /// Cache and memory bandwidth of the processes are allotted through resctrl.
+    IntelRdt,
 }
 
 impl Trait {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Exec,
         Self::Pause,
         Self::Update,
@@ -40,6 +42,7 @@ impl Trait {
         Self::Devices,
         Self::Checkpoint,
         Self::PersonalityFlags,
+        Self::IntelRdt,
     ];
 
     const fn bit(self) -> u32 {
@@ -60,6 +63,7 @@ impl fmt::Display for Trait {
             Self::Devices => "devices",
             Self::Checkpoint => "checkpoint",
             Self::PersonalityFlags => "personality-flags",
+            Self::IntelRdt => "intel-rdt",
         })
     }
 }

@@ -58,6 +58,10 @@ fn configs_that_cannot_be_are_refused_by_name() {
         },
         r#"/mounts/7 needs backend trait "idmap""#,
     );
+    check_config(
+        |c| c["linux"]["intelRdt"] = json!({ "closID": "c", "schemata": ["MB:0=10"] }),
+        r#"/linux/intelRdt needs backend trait "intel-rdt""#,
+    );
 }
 
 #[test]

@@ -422,3 +422,48 @@ fn a_mount_on_a_hierarchy_covers_its_view() {
     assert_eq!(said.out, "mine\n/sys/fs/cgroup/cpu\n");
     f.check_nothing_left("cover");
 }
+
+#[test]
+fn a_network_device_moves_into_the_container_under_its_new_name() {
+    if !can_run() {
+        return;
+    }
+    let mut f = Fixture::new(&["sh", "-c", "ip link show netdev7"]);
+    let names = [
+        format!("nxa{}", std::process::id()),
+        format!("nxb{}", std::process::id()),
+    ];
+    let pair = ["link", "add", &names[0], "type", "veth", "peer", "name", &names[1]];
+    let made = common::command("ip").args(pair).output().unwrap();
+    if !made.status.success() {
+        eprintln!(
+            "NOT RUN: a veth pair cannot be made: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        return;
+    }
+    f.config["linux"]["netDevices"] = json!({ &names[0]: { "name": "netdev7" } });
+    f.write();
+    let said = f.nexcage(&["run", "netdev"]);
+    let still_there = std::path::Path::new("/sys/class/net").join(&names[0]).exists();
+    drop(common::command("ip").args(["link", "delete", &names[1]]).output());
+    said.check(0);
+    assert!(!still_there, "the device stayed in the node's namespace");
+    f.check_nothing_left("netdev");
+}
+
+#[test]
+fn the_memory_policy_is_that_of_the_config() {
+    if !can_run() {
+        return;
+    }
+    if !std::path::Path::new("/proc/self/numa_maps").exists() {
+        eprintln!("NOT RUN: the kernel is built without NUMA");
+        return;
+    }
+    let mut f = Fixture::new(&["sh", "-c", "grep -q interleave:0 /proc/self/numa_maps"]);
+    f.config["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_INTERLEAVE", "nodes": "0" });
+    f.write();
+    f.nexcage(&["run", "numa"]).check(0);
+    f.check_nothing_left("numa");
+}

@@ -58,6 +58,9 @@ fn needs(spec: &Spec) -> Vec<(Trait, String)> {
     {
         needs.push((Trait::PersonalityFlags, "/linux/personality/flags".to_owned()));
     }
+    if linux.intel_rdt().is_some() {
+        needs.push((Trait::IntelRdt, "/linux/intelRdt".to_owned()));
+    }
     if spec.hooks().is_some() {
         needs.push((Trait::Hooks, "/hooks".to_owned()));
     }

@@ -31,7 +31,7 @@ fn document() -> Value {
             "seccomp": seccomp::document(),
             "apparmor": { "enabled": support::APPARMOR },
             "selinux": { "enabled": support::SELINUX },
-            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+            "intelRdt": { "enabled": false },
             "memoryPolicy": { "modes": support::MEMORY_POLICY_MODES, "flags": support::MEMORY_POLICY_FLAGS },
             "mountExtensions": { "idmap": { "enabled": false } },
             "netDevices": { "enabled": true },
