@@ -30,6 +30,8 @@ const V2_ROOT: &str = "/sys/fs/cgroup";
 const IMAGE_SCRIPT: &str = include_str!("../../clients/image.sh");
 /// Programs on the search path of every line.
 const TOOLS: &[(&str, &str)] = &[("cgroup-value", include_str!("../../clients/cgroup-value.sh"))];
+/// The name of this program in the sandbox: it has the CRI client.
+const OWN: &str = "nexcage-clients";
 /// Files that lines name as `$S/NAME`.
 const FILES: &[(&str, &str)] = &[("no-mkdir.json", include_str!("../../clients/no-mkdir.json"))];
 
@@ -234,12 +236,9 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
 pub(super) fn init(job: &Job) -> Result<u8> {
     tie_to_parent()?;
     let hierarchies = read_hierarchies()?;
-    // Opened before /run is covered: the runtime may lie there.
-    let path = &job.runtime.path;
-    let runtime = File::open(path).map_err(|source| SandboxError::Read {
-        path: path.clone(),
-        source,
-    })?;
+    // Opened before /run is covered: they may lie there.
+    let runtime = open_program(&job.runtime.path)?;
+    let own = open_program(&read_own_path()?)?;
     mount_at("none", "/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
     mount_at("proc", "/proc", "proc", MsFlags::empty(), "")?;
     mount_cgroups(&hierarchies)?;
@@ -256,13 +255,30 @@ pub(super) fn init(job: &Job) -> Result<u8> {
     for (name, text) in FILES {
         create_file(&Path::new(FOLDER).join(name), text)?;
     }
-    let seen = runtime_path(job);
-    create_file(&seen, "")?;
-    let from = format!("/proc/self/fd/{}", runtime.as_raw_fd());
-    mount_at(&from, &seen.to_string_lossy(), "", MsFlags::MS_BIND, "")?;
-    drop(runtime);
+    show_program(runtime, &runtime_path(job))?;
+    show_program(own, &Path::new(FOLDER).join("bin").join(OWN))?;
     let worker = start_stage("work", job)?;
     reap_until(worker.id())
+}
+
+fn open_program(path: &Path) -> Result<File> {
+    File::open(path).map_err(|source| SandboxError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The path of this program; the link itself leads into a mount namespace of before, from which nothing can be bound.
+fn read_own_path() -> Result<PathBuf> {
+    let path = PathBuf::from("/proc/self/exe");
+    fs::read_link(&path).map_err(|source| SandboxError::Read { path, source })
+}
+
+/// Makes a program visible at `on`.
+fn show_program(program: File, on: &Path) -> Result<()> {
+    create_file(on, "")?;
+    let from = format!("/proc/self/fd/{}", program.as_raw_fd());
+    mount_at(&from, &on.to_string_lossy(), "", MsFlags::MS_BIND, "")
 }
 
 fn runtime_path(job: &Job) -> PathBuf {
