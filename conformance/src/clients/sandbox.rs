@@ -120,12 +120,26 @@ pub(super) fn read_hierarchies() -> Result<Vec<Hierarchy>> {
     Ok(text.lines().filter_map(parse_hierarchy).collect())
 }
 
-fn parse_hierarchy(line: &str) -> Option<Hierarchy> {
+/// The cgroup mounts elsewhere, which runc would take for the ones to use when they come first.
+fn read_strays() -> Result<Vec<PathBuf>> {
+    let path = PathBuf::from("/proc/self/mountinfo");
+    let text = fs::read_to_string(&path).map_err(|source| SandboxError::Read { path, source })?;
+    let strays = text.lines().filter_map(parse_cgroup_mount);
+    let strays = strays.map(|(at, ..)| at).filter(|at| !at.starts_with(V2_ROOT));
+    Ok(strays.map(PathBuf::from).collect())
+}
+
+/// Where a cgroup hierarchy is mounted, its type and the options of its file system.
+fn parse_cgroup_mount(line: &str) -> Option<(&str, &str, &str)> {
     let (left, right) = line.split_once(" - ")?;
     let at = left.split(' ').nth(4)?;
     let mut right = right.split(' ');
     let fstype = right.next().filter(|fstype| matches!(*fstype, "cgroup" | "cgroup2"))?;
-    let options = right.nth(1).unwrap_or_default();
+    Some((at, fstype, right.nth(1).unwrap_or_default()))
+}
+
+fn parse_hierarchy(line: &str) -> Option<Hierarchy> {
+    let (at, fstype, options) = parse_cgroup_mount(line)?;
     let kept = options
         .split(',')
         .filter(|option| !matches!(*option, "rw" | "ro" | "xattr" | "clone_children"));
@@ -324,11 +338,13 @@ fn cover(name: &str) -> Result<()> {
 /// a plain folder among them makes some clients look for a controller that does not exist.
 fn mount_cgroups(hierarchies: &[Hierarchy]) -> Result<()> {
     let root = Path::new(V2_ROOT);
-    umount2(root, MntFlags::MNT_DETACH).map_err(|source| SandboxError::Mount {
-        fstype: "none".to_owned(),
-        on: root.to_owned(),
-        source,
-    })?;
+    for at in read_strays()?.iter().map(PathBuf::as_path).chain([root]) {
+        umount2(at, MntFlags::MNT_DETACH).map_err(|source| SandboxError::Mount {
+            fstype: "none".to_owned(),
+            on: at.to_owned(),
+            source,
+        })?;
+    }
     let unified = hierarchies.iter().any(|hierarchy| hierarchy.at == root);
     if !unified {
         mount_at("tmpfs", V2_ROOT, "tmpfs", MsFlags::empty(), "mode=755")?;
@@ -461,5 +477,8 @@ mod tests {
         assert_eq!(options(named).as_deref(), Some("name=systemd"));
         assert_eq!(options(v2).as_deref(), Some(""));
         assert_eq!(options("31 24 0:27 / /proc rw - proc proc rw"), None);
+        let elsewhere = "31 24 0:27 /.. /tmp/x/cpu rw - cgroup none rw,cpu";
+        assert_eq!(options(elsewhere), None);
+        assert_eq!(parse_cgroup_mount(elsewhere).map(|(at, ..)| at), Some("/tmp/x/cpu"));
     }
 }
