@@ -62,7 +62,7 @@ config=$(jq -cn --arg name "$name" --arg image "$IMG" '
     def ns: sec.namespace_options;
     def res: .linux.resources;
     {metadata: {name: $name}, image: {image: $image}, log_path: ($name + ".log"), command: $ARGS.positional} |
-    ns.network = 2 | ns.pid = 1 |'"$filter" --args "$@")
+    ns.network = 2 | ns.pid = 1 |'"$filter" --args -- "$@")
 cri create "$pod" "$config" "$(cat "$S/pods/$pod")" >/dev/null
 cri start "$name"
 EOT

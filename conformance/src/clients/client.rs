@@ -71,11 +71,7 @@ pub const CLIENTS: &[Client] = &[
         name: "cri",
         program: "cri",
         remove: "cri rm",
-        packages: &[
-            ("containerd", "containerd"),
-            ("containerd", "ctr"),
-            ("jq", "jq"),
-        ],
+        packages: &[("containerd", "containerd"), ("containerd", "ctr"), ("jq", "jq")],
         setup: concat!(
             include_str!("../../clients/layout.sh"),
             include_str!("../../clients/cri.sh")

@@ -261,7 +261,10 @@ mod tests {
 
     #[test]
     fn known_codes_have_names() {
-        assert_eq!((code_name("5"), code_name("16"), code_name("99")), ("NotFound", "Unauthenticated", "99"));
+        assert_eq!(
+            (code_name("5"), code_name("16"), code_name("99")),
+            ("NotFound", "Unauthenticated", "99")
+        );
     }
 
     #[test]

@@ -9,9 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::grpc::{Channel, GrpcError};
 use super::messages::{
-    ContainerReply, ContainerRequest, Containers, CreateRequest, ExecReply, ExecRequest, InfoReply, InfoRequest, Nothing,
-    PodReply, PodRequest, PodStatsReply, PodStatusReply, PodStatusRequest, Pods, RunPodRequest, StatsReply, StatusReply,
-    StatusRequest, StopRequest, UpdateRequest, VersionReply,
+    ContainerReply, ContainerRequest, Containers, CreateRequest, ExecReply, ExecRequest, InfoReply, InfoRequest,
+    Nothing, PodReply, PodRequest, PodStatsReply, PodStatusReply, PodStatusRequest, Pods, RunPodRequest, StatsReply,
+    StatusReply, StatusRequest, StopRequest, UpdateRequest, VersionReply,
 };
 
 /// What is asked of the CRI server. POD and CONTAINER are ids or names; CONFIG and RESOURCES are JSON
