@@ -12,7 +12,7 @@ use crate::container::Driver;
 
 /// Static, so that it runs in an otherwise empty root file system.
 const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 6] = ["sh", "cat", "sleep", "mknod", "id", "head"];
+const APPLETS: [&str; 7] = ["sh", "cat", "sleep", "mknod", "id", "head", "tail"];
 /// What the container may do besides what an empty set allows: nodes are what the device filter is about.
 const CAPABILITIES: [&str; 3] = ["CAP_MKNOD", "CAP_KILL", "CAP_DAC_OVERRIDE"];
 
@@ -22,8 +22,14 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Makes a bundle whose init sleeps, with these resources and this `linux.cgroupsPath`.
-    pub(crate) fn create(id: &str, driver: Driver, cgroups_path: &str, resources: &Value) -> Result<Self> {
+    /// Makes a bundle that runs `program`, with these resources and this `linux.cgroupsPath`.
+    pub(crate) fn create(
+        id: &str,
+        driver: Driver,
+        cgroups_path: &str,
+        resources: &Value,
+        program: &[&str],
+    ) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("bundle-{id}"));
         DirBuilder::new()
             .mode(0o711)
@@ -31,7 +37,7 @@ impl Bundle {
             .with_context(|| format!("create {path:?}"))?;
         let bundle = Self { path };
         bundle
-            .fill(&config(driver, cgroups_path, resources))
+            .fill(&config(driver, cgroups_path, resources, program))
             .with_context(|| format!("fill {:?}", bundle.path))?;
         Ok(bundle)
     }
@@ -64,7 +70,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         .write_all(bytes)?)
 }
 
-fn config(driver: Driver, cgroups_path: &str, resources: &Value) -> Value {
+fn config(driver: Driver, cgroups_path: &str, resources: &Value, program: &[&str]) -> Value {
     let mut namespaces: Vec<_> = ["pid", "mount", "ipc", "uts", "network", "cgroup"]
         .iter()
         .map(|kind| json!({ "type": kind }))
@@ -88,7 +94,7 @@ fn config(driver: Driver, cgroups_path: &str, resources: &Value) -> Value {
         "root": { "path": "rootfs" },
         "process": {
             "user": { "uid": 0, "gid": 0 },
-            "args": ["sleep", "1000"],
+            "args": program,
             "env": ["PATH=/bin"],
             "cwd": "/",
             "capabilities": sets.into_iter().collect::<serde_json::Map<_, _>>(),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::container::{Container, Driver, wait_for};
+use crate::{events, podman};
 
 /// One behaviour and the drivers that must show it.
 pub(crate) struct Case {
@@ -16,6 +17,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// Tells whether the name has this text, words being separated by spaces or underscores.
+    pub(crate) fn is_named(&self, text: &str) -> bool {
+        self.name.contains(&text.replace(' ', "_"))
+    }
+
     /// Tells whether the case means something with this driver.
     pub(crate) fn runs_with(&self, driver: Driver) -> bool {
         self.drivers.contains(&driver)
@@ -75,6 +81,61 @@ pub(crate) const CASES: &[Case] = &[
         run: device_filter_keeps_access,
     },
     Case {
+        name: "device_filter_survives_an_update",
+        drivers: ROOTFUL,
+        run: device_filter_survives,
+    },
+    Case {
+        name: "nested_cgroups_go_with_a_paused_container",
+        drivers: ALL,
+        run: nested_cgroups_go,
+    },
+    Case {
+        name: "unified_keys_are_written",
+        drivers: ALL,
+        run: unified_keys_are_written,
+    },
+    Case {
+        name: "unknown_unified_key_is_refused",
+        drivers: ROOTFUL,
+        run: unknown_unified_key_is_refused,
+    },
+    Case {
+        name: "oom_kill_is_an_event",
+        drivers: ALL,
+        run: events::oom_kill_is_an_event,
+    },
+    Case {
+        name: "oom_kill_of_init_ends_the_events",
+        drivers: &[Driver::Cgroupfs],
+        run: events::oom_kill_of_init_ends_the_events,
+    },
+    Case {
+        name: "stats_have_the_values_and_the_shape_of_runc",
+        drivers: ALL,
+        run: events::stats_have_the_shape_of_runc,
+    },
+    Case {
+        name: "events_come_at_the_interval_and_end_with_the_container",
+        drivers: ALL,
+        run: events::events_come_at_the_interval,
+    },
+    Case {
+        name: "podman_runs_execs_and_stops_within_limits",
+        drivers: ALL,
+        run: podman::runs_execs_and_stops,
+    },
+    Case {
+        name: "podman_pauses_updates_and_shows_stats",
+        drivers: ALL,
+        run: podman::pauses_updates_and_shows_stats,
+    },
+    Case {
+        name: "monitor_of_podman_sees_an_oom_kill",
+        drivers: ALL,
+        run: podman::monitor_sees_an_oom_kill,
+    },
+    Case {
         name: "scope_has_the_limits_and_goes_with_the_container",
         drivers: SYSTEMD,
         run: scope_has_the_limits,
@@ -89,7 +150,7 @@ pub(crate) const CASES: &[Case] = &[
 /// /dev/kmsg: in no default list of devices.
 const KMSG: (u32, u32) = (1, 11);
 
-fn limits() -> Value {
+pub(crate) fn limits() -> Value {
     json!({
         "memory": { "limit": 64 << 20 },
         "pids": { "limit": 50 },
@@ -209,6 +270,72 @@ fn device_filter_keeps_access(runtime: &Path, driver: Driver) -> Result<()> {
     Ok(())
 }
 
+/// An update without device rules leaves those of the config in force.
+fn device_filter_survives(runtime: &Path, driver: Driver) -> Result<()> {
+    for (rules, expected) in [
+        (json!([deny_all()]), false),
+        (json!([deny_all(), allow_kmsg("rwm")]), true),
+    ] {
+        let container = Container::start(runtime, driver, &json!({ "devices": rules }))?;
+        container.call(&["update", "--memory", "134217728", "--pids-limit", "60"], &[])?;
+        check_file(&container.cgroup()?, "pids.max", "60")?;
+        let (opened, stderr) = read_kmsg(&container)?;
+        ensure!(
+            opened == expected,
+            "after an update a device that is {} by the config: opened {opened}: {stderr}",
+            if expected { "allowed" } else { "denied" }
+        );
+        let default = container.output(&["exec"], &["head", "-c", "1", "/dev/zero"])?;
+        ensure!(default.status.success(), "a default device is closed after an update");
+    }
+    Ok(())
+}
+
+/// A container may divide its cgroup; a process in the lowest part is frozen with it.
+fn nested_cgroups_go(runtime: &Path, driver: Driver) -> Result<()> {
+    let container = Container::start(runtime, driver, &limits())?;
+    let cgroup = container.cgroup()?;
+    let init = container.state("pid")?.to_string();
+    let before: Vec<String> = read_file(&cgroup, "cgroup.procs")?.lines().map(str::to_owned).collect();
+    container.call(&["exec", "--detach"], &["sleep", "1000"])?;
+    let after = read_file(&cgroup, "cgroup.procs")?;
+    let moved = after.lines().find(|pid| !before.iter().any(|known| known == pid));
+    let moved = moved.with_context(|| format!("find the exec'd process in {after:?} besides {init}"))?;
+    let lowest = cgroup.join("upper/lower");
+    fs::create_dir_all(&lowest).with_context(|| format!("create {lowest:?}"))?;
+    fs::create_dir(cgroup.join("empty")).context("create an empty cgroup")?;
+    let procs = lowest.join("cgroup.procs");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(&procs)
+        .with_context(|| format!("open {procs:?}"))?;
+    std::io::Write::write_all(&mut file, moved.as_bytes()).with_context(|| format!("move {moved} to {procs:?}"))?;
+    container.call(&["pause"], &[])?;
+    wait_for("a frozen process in a nested cgroup", || {
+        Ok(read_file(&lowest, "cgroup.events")?.contains("frozen 1"))
+    })?;
+    container.call(&["delete", "--force"], &[])?;
+    check_gone(&container, &cgroup)
+}
+
+fn unified_keys_are_written(runtime: &Path, driver: Driver) -> Result<()> {
+    let resources = json!({ "unified": { "memory.high": "50331648", "pids.max": "33", "cgroup.max.depth": "7" } });
+    let container = Container::start(runtime, driver, &resources)?;
+    let cgroup = container.cgroup()?;
+    check_file(&cgroup, "memory.high", "50331648")?;
+    check_file(&cgroup, "pids.max", "33")?;
+    check_file(&cgroup, "cgroup.max.depth", "7")
+}
+
+fn unknown_unified_key_is_refused(runtime: &Path, driver: Driver) -> Result<()> {
+    for key in ["memory.nonesuch", "nonesuch.max", "../memory.max"] {
+        if let Ok(container) = Container::start(runtime, driver, &json!({ "unified": { key: "1" } })) {
+            bail!("a container with the unified key {key:?} was made: {:?}", container.id);
+        }
+    }
+    Ok(())
+}
+
 fn scope_has_the_limits(runtime: &Path, driver: Driver) -> Result<()> {
     let container = Container::start(runtime, driver, &limits())?;
     let cgroup = container.cgroup()?;
@@ -282,7 +409,7 @@ fn check_status(container: &Container, expected: &str) -> Result<()> {
 }
 
 /// Checks that neither the cgroup nor the state is left.
-fn check_gone(container: &Container, cgroup: &Path) -> Result<()> {
+pub(crate) fn check_gone(container: &Container, cgroup: &Path) -> Result<()> {
     wait_for("the end of the cgroup", || Ok(!cgroup.exists()))?;
     if container.output(&["state"], &[])?.status.success() {
         bail!("the state of {:?} is still there", container.id);

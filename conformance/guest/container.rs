@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bundle::Bundle;
@@ -49,6 +49,13 @@ pub(crate) struct Container {
 impl Container {
     /// Creates and starts a container with these `linux.resources`.
     pub(crate) fn start(runtime: &Path, driver: Driver, resources: &Value) -> Result<Self> {
+        let container = Self::create(runtime, driver, resources, &["sleep", "1000"])?;
+        container.call(&["start"], &[])?;
+        Ok(container)
+    }
+
+    /// Creates a container that will run `program`.
+    pub(crate) fn create(runtime: &Path, driver: Driver, resources: &Value, program: &[&str]) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("check-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let cgroups_path = match driver {
@@ -56,7 +63,7 @@ impl Container {
             Driver::Systemd => format!("system.slice:nx:{id}"),
             Driver::UserSystemd => format!("user.slice:nx:{id}"),
         };
-        let bundle = Bundle::create(&id, driver, &cgroups_path, resources)?;
+        let bundle = Bundle::create(&id, driver, &cgroups_path, resources, program)?;
         let path = bundle.path.clone();
         let container = Self {
             runtime: runtime.to_owned(),
@@ -65,7 +72,6 @@ impl Container {
             _bundle: bundle,
         };
         container.call(&["create", "--bundle", &path.to_string_lossy()], &[])?;
-        container.call(&["start"], &[])?;
         Ok(container)
     }
 
@@ -92,6 +98,17 @@ impl Container {
         arguments.push(&self.id);
         arguments.extend(after);
         output(&self.runtime, &arguments)
+    }
+
+    /// Starts `RUNTIME ... BEFORE... ID` and lets it run.
+    pub(crate) fn spawn(&self, before: &[&str]) -> Result<Background> {
+        let mut arguments = Vec::new();
+        if self.driver != Driver::Cgroupfs {
+            arguments.push("--systemd-cgroup");
+        }
+        arguments.extend(before);
+        arguments.push(&self.id);
+        Background::start(&self.runtime, &arguments)
     }
 
     /// Reads a field of the state.
@@ -169,6 +186,56 @@ pub(crate) fn output(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]
         stdout: stdout.read()?,
         stderr: stderr.read()?,
     })
+}
+
+/// A program that runs beside the case; killed when this value goes.
+pub(crate) struct Background {
+    child: Child,
+    stdout: Capture,
+    stderr: Capture,
+}
+
+impl Background {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a runtime is started here as a client starts it"
+    )]
+    fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
+        let (stdout, stderr) = (Capture::open()?, Capture::open()?);
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(stdout.file()?).stderr(stderr.file()?);
+        let child = command.spawn().with_context(|| format!("start {program:?}"))?;
+        Ok(Self { child, stdout, stderr })
+    }
+
+    /// What it has printed so far, in whole lines.
+    pub(crate) fn lines(&self) -> Result<Vec<String>> {
+        let text = String::from_utf8_lossy(&self.stdout.read()?).into_owned();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        Ok(whole.lines().map(str::to_owned).collect())
+    }
+
+    /// Waits for its end, which must come by itself and be a success.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().context("wait for a program")? {
+                let stderr = String::from_utf8_lossy(&self.stderr.read()?).into_owned();
+                ensure!(status.success(), "it ended with {status}: {}", stderr.trim());
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "it did not end by itself");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended; a zombie is reaped either way.
+        let _ignored = self.child.kill().and_then(|()| self.child.wait());
+    }
 }
 
 /// A file for the output of one program.

@@ -1,12 +1,14 @@
 //! Checks of an OCI runtime that need cgroup v2 and systemd: made to run in the guest of `cargo xtask vm`.
 //!
-//! `guest-checks RUNTIME` runs every case with the cgroupfs and the systemd driver as root, then, as user dev in a
+//! `guest-checks RUNTIME [TEXT]` runs every case, or those with TEXT in their name, with the cgroupfs and the systemd driver as root, then, as user dev in a
 //! delegated scope, with the systemd driver of that user's manager. A case red on runc is a wrong case.
 #![forbid(unsafe_code)]
 
 mod bundle;
 mod cases;
 mod container;
+mod events;
+mod podman;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,21 +38,33 @@ fn run() -> Result<usize> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     check_machine()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [ROOTLESS, runtime] => Ok(run_cases(Path::new(runtime), &[Driver::UserSystemd]).1),
-        [runtime] => {
-            let runtime = find_runtime(runtime)?;
-            let (passed, failed) = run_cases(&runtime, &[Driver::Cgroupfs, Driver::Systemd]);
-            let rootless = CASES.iter().filter(|case| case.runs_with(Driver::UserSystemd)).count();
-            let rootless_failed = run_as_dev(&runtime)?;
-            let failed = failed + rootless_failed;
-            say(&format!(
-                "{} passed, {failed} failed",
-                passed + rootless - rootless_failed
-            ));
-            Ok(failed)
-        }
-        _ => bail!("read the arguments: usage: guest-checks RUNTIME"),
+        [ROOTLESS, runtime, text] => Ok(run_cases(Path::new(runtime), &[Driver::UserSystemd], text).1),
+        [runtime] => run_all(runtime, ""),
+        [runtime, text] => run_all(runtime, text),
+        _ => bail!("read the arguments: usage: guest-checks RUNTIME [TEXT]"),
     }
+}
+
+fn run_all(runtime: &str, text: &str) -> Result<usize> {
+    let runtime = find_runtime(runtime)?;
+    let (passed, failed) = run_cases(&runtime, &[Driver::Cgroupfs, Driver::Systemd], text);
+    let rootless = chosen(Driver::UserSystemd, text).count();
+    let rootless_failed = run_as_dev(&runtime, text)?;
+    if passed + failed + rootless == 0 {
+        bail!("find a case with {text:?} in its name");
+    }
+    let failed = failed + rootless_failed;
+    say(&format!(
+        "{} passed, {failed} failed",
+        passed + rootless - rootless_failed
+    ));
+    Ok(failed)
+}
+
+/// The cases for a driver with a text in their name.
+fn chosen(driver: Driver, text: &str) -> impl Iterator<Item = &'static Case> {
+    let all = CASES.iter().filter(move |case| case.runs_with(driver));
+    all.filter(move |case| case.is_named(text))
 }
 
 /// The cases must not pass for want of what they check.
@@ -79,10 +93,10 @@ fn find_runtime(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("find runtime {name:?}"))
 }
 
-fn run_cases(runtime: &Path, drivers: &[Driver]) -> (usize, usize) {
+fn run_cases(runtime: &Path, drivers: &[Driver], text: &str) -> (usize, usize) {
     let (mut passed, mut failed) = (0, 0);
     for driver in drivers {
-        for case in CASES.iter().filter(|case| case.runs_with(*driver)) {
+        for case in chosen(*driver, text) {
             match run_case(case, runtime, *driver) {
                 Ok(()) => passed += 1,
                 Err(()) => failed += 1,
@@ -107,15 +121,20 @@ fn run_case(case: &Case, runtime: &Path, driver: Driver) -> Result<(), ()> {
 }
 
 /// Runs the rootless half, which says its own lines, and returns how many cases failed there.
-fn run_as_dev(runtime: &Path) -> Result<usize> {
+fn run_as_dev(runtime: &Path, chosen_by: &str) -> Result<usize> {
     let program = std::env::current_exe().context("find this program")?;
-    let arguments = [program.as_os_str(), ROOTLESS.as_ref(), runtime.as_os_str()];
+    let arguments = [
+        program.as_os_str(),
+        ROOTLESS.as_ref(),
+        runtime.as_os_str(),
+        chosen_by.as_ref(),
+    ];
     let output = container::output("as-dev", &arguments).context("run the rootless cases")?;
     let text = String::from_utf8_lossy(&output.stdout);
     say(text.trim_end());
     let failed = text.lines().filter(|line| line.starts_with("FAIL")).count();
     let ran = text.lines().filter(|line| line.starts_with("ok")).count() + failed;
-    let expected = CASES.iter().filter(|case| case.runs_with(Driver::UserSystemd)).count();
+    let expected = chosen(Driver::UserSystemd, chosen_by).count();
     if ran != expected {
         let stderr = String::from_utf8_lossy(&output.stderr);
         bail!(

@@ -62,12 +62,25 @@ pub enum Error {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// CRIU is not installed.
+    #[error("criu: executable file not found in $PATH: install the package \"criu\"")]
+    CriuMissing,
+    /// CRIU is too old.
+    #[error("criu {found} is too old for {what}: install {needed} or later")]
+    CriuOld {
+        /// Its version.
+        found: String,
+        /// What needs a later one.
+        what: &'static str,
+        /// The version that is needed.
+        needed: &'static str,
+    },
     /// CRIU failed.
     #[error("criu {action}: {reason}")]
     Criu {
-        /// `dump` or `restore`.
+        /// `dump`, `pre-dump`, `restore` or another request.
         action: &'static str,
-        /// What CRIU said.
+        /// What CRIU said, with the path of its log.
         reason: String,
     },
 }

@@ -5,15 +5,14 @@
 //! named. What a backend cannot do it declares in its [`Traits`]; the core refuses such a config at plan time.
 #![forbid(unsafe_code)]
 
+mod criu;
 mod error;
 mod request;
 mod traits;
 
+pub use criu::{Checkpoint, CriuOptions, ManageCgroups, Restore};
 pub use error::Error;
-pub use request::{
-    Checkpoint, Console, Container, Create, CriuOptions, Exec, KeyringUse, ManageCgroups, Process, Restore, RootChange,
-    Supervisor, Target,
-};
+pub use request::{Console, Container, Create, Exec, KeyringUse, Process, RootChange, Supervisor, Target};
 pub use traits::{Trait, Traits};
 
 use nexcage_cgroups::Stats;
@@ -93,18 +92,22 @@ pub trait Backend {
     /// [`Error::Cgroup`] when a counter cannot be read.
     fn stats(&self, container: &Container<'_>) -> Result<Stats, Error>;
 
-    /// Saves the processes of a running container to disk.
+    /// Saves the processes of a running or paused container to disk. Unless it is asked to leave them, they are gone
+    /// then.
     ///
     /// # Errors
     ///
-    /// [`Error::Criu`] with the last lines of the log.
-    fn checkpoint(&self, container: &Container<'_>, request: &Checkpoint<'_>) -> Result<(), Error>;
+    /// [`Error::Criu`] with the log's path and its last errors: the container goes on as before. [`Error::CriuMissing`].
+    fn checkpoint(&self, container: &Container<'_>, request: Checkpoint<'_>) -> Result<(), Error>;
 
-    /// Brings saved processes back as a new container.
+    /// Brings saved processes back as a new container, which runs when this returns.
+    ///
+    /// [`Supervisor::runtime_hooks`] is called when the namespaces exist, [`Supervisor::ready`] when all processes are
+    /// there and wait for the last step.
     ///
     /// # Errors
     ///
-    /// [`Error::Criu`] with the last lines of the log.
+    /// [`Error::Criu`] with the log's path and its last errors, [`Error::CriuMissing`]; nothing is left.
     fn restore(&self, request: &Restore<'_>, supervisor: &mut dyn Supervisor) -> Result<Process, Error>;
 
     /// Ends every process of the container and removes what the backend made. Idempotent.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
+use libcontainer::validator::Validator;
 use nexcage_backend::{
     Backend, Checkpoint, Container, Create, Error, Exec, Process, Restore, RootChange, Supervisor, Target, Trait,
     Traits,
@@ -12,7 +13,7 @@ use nexcage_sys::pidfd::PidFd;
 use nexcage_sys::process as sys_process;
 use nexcage_sys::signals::Signal;
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, SFlag, major, minor, stat};
+use nix::sys::stat::stat;
 use nix::unistd::{Uid, chown};
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 
@@ -20,7 +21,8 @@ use crate::executor::{InitPlan, Kind};
 use crate::launcher::{Conversation, INIT_PID, Launch, launch};
 use crate::link::{HookOrder, ToContainer};
 use crate::mend::{Mend, mend};
-use crate::{namespaces, normalise, start};
+use crate::normalise::Views;
+use crate::{criu, namespaces, normalise, rootfs, start, userns};
 
 /// The libcontainer backend.
 #[derive(Debug, Default, Clone, Copy)]
@@ -39,15 +41,8 @@ const TRAITS: Traits = Traits::new(&[
     Trait::Seccomp,
     Trait::Hooks,
     Trait::Devices,
+    Trait::Checkpoint,
 ]);
-
-fn unsupported(missing: Trait, what: &str) -> Error {
-    Error::Unsupported {
-        backend: Libcontainer::NAME,
-        missing: missing.to_string(),
-        what: what.to_owned(),
-    }
-}
 
 impl Backend for Libcontainer {
     fn name(&self) -> &'static str {
@@ -59,7 +54,12 @@ impl Backend for Libcontainer {
     }
 
     fn create(&self, request: &Create<'_>, supervisor: &mut dyn Supervisor) -> Result<Process, Error> {
-        let mut normal = normalise::for_create(request.spec, request.cgroup).map_err(oci)?;
+        let enter_userns = userns::must_be_entered(request.spec, request.cgroup);
+        let views = if enter_userns { Views::Bound } else { Views::Mended };
+        let mut normal = normalise::for_create(request.spec, request.cgroup, views).map_err(oci)?;
+        // The crate checks configs in its builders only: sysctls of the node, mappings without a namespace.
+        Validator::validate_spec(&normal.spec).map_err(|e| Error::Init(e.to_string()))?;
+        rootfs::check(request.spec, request.rootfs)?;
         normalise::set_rootfs(&mut normal.spec, request.rootfs);
         let process = configured_process(request.spec)?;
         let socket = start::listen(request.dir).map_err(launch_error("listen for start"))?;
@@ -73,6 +73,7 @@ impl Backend for Libcontainer {
                 .and_then(|h| h.start_container().clone())
                 .unwrap_or_default(),
             state: request.state.clone(),
+            open_to_runtime: nexcage_sys::userns::euid() != 0 && makes_namespace(request.spec, LinuxNamespaceType::Pid),
         };
         let mut launch_request = Launch {
             id: request.id,
@@ -91,7 +92,8 @@ impl Backend for Libcontainer {
             no_pivot: request.root_change == RootChange::Move,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
+            enter_userns,
             keep_fds: Vec::new(),
         };
         let mut creation = Creation {
@@ -116,6 +118,7 @@ impl Backend for Libcontainer {
             namespaces::open(init.pid, request.spec).map_err(launch_error("open the container's namespaces"))?;
         let process = configured_process(request.spec)?;
         let spec = normalise::for_exec(request.spec, opened.as_config().map_err(oci)?);
+        let enter_userns = userns::must_be_entered(&spec, container.cgroup);
         let mut launch_request = Launch {
             id: container.id,
             bundle: container.bundle,
@@ -133,10 +136,20 @@ impl Backend for Libcontainer {
             no_pivot: false,
             keyring: request.keyring,
             rootless: request.rootless,
-            hide_cgroups: !request.rootless && has_namespace(request.spec, LinuxNamespaceType::Mount),
+            hide_cgroups: has_namespace(request.spec, LinuxNamespaceType::Mount),
+            enter_userns,
             keep_fds: opened.fds().collect(),
         };
-        let made = launch(&mut launch_request, &mut ExecConversation)?;
+        let socket = container.dir.join(&launch_request.notify_socket);
+        // An exec of the same process id may have been killed.
+        remove_if_there(&socket)?;
+        let made = launch(&mut launch_request, &mut ExecConversation);
+        // Only a failed one leaves it, and its own error says more than that of the removal.
+        made.as_ref()
+            .map(drop)
+            .or_else(|_failed| remove_if_there(&socket))
+            .unwrap_or_default();
+        let made = made?;
         own_stdio(&made, request.spec)?;
         Ok(made)
     }
@@ -185,12 +198,12 @@ impl Backend for Libcontainer {
         container.cgroup.stats().map_err(Error::cgroup("read statistics"))
     }
 
-    fn checkpoint(&self, _container: &Container<'_>, _request: &Checkpoint<'_>) -> Result<(), Error> {
-        Err(unsupported(Trait::Checkpoint, "checkpoint"))
+    fn checkpoint(&self, container: &Container<'_>, request: Checkpoint<'_>) -> Result<(), Error> {
+        criu::checkpoint(container, request)
     }
 
-    fn restore(&self, _request: &Restore<'_>, _supervisor: &mut dyn Supervisor) -> Result<Process, Error> {
-        Err(unsupported(Trait::Checkpoint, "restore"))
+    fn restore(&self, request: &Restore<'_>, supervisor: &mut dyn Supervisor) -> Result<Process, Error> {
+        criu::restore(request, supervisor)
     }
 
     fn delete(&self, container: &Container<'_>) -> Result<(), Error> {
@@ -201,9 +214,16 @@ impl Backend for Libcontainer {
     }
 }
 
-fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
+pub(crate) fn has_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
+}
+
+/// Whether the container gets a new namespace, in which no other process is that could reach its init.
+fn makes_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    let mut namespaces = namespaces.into_iter().flatten();
+    namespaces.any(|ns| ns.typ() == wanted && ns.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()))
 }
 
 fn remove_if_there(path: &std::path::Path) -> Result<(), Error> {
@@ -250,8 +270,9 @@ impl Creation<'_, '_> {
     }
 
     fn finish_init(&self, init: &Process) -> Result<(), Error> {
-        let userns = self.request.rootless || has_namespace(self.request.spec, LinuxNamespaceType::User);
+        let userns = has_namespace(self.request.spec, LinuxNamespaceType::User);
         mend(init.pid, &self.mends, userns)?;
+        rootfs::check_proc(init.pid, self.request.spec, self.request.rootless)?;
         own_stdio(init, self.request.spec)
     }
 }
@@ -318,7 +339,7 @@ fn own_stdio(process: &Process, spec: &Spec) -> Result<(), Error> {
     for fd in 0..3 {
         let path = format!("/proc/{}/fd/{fd}", process.pid);
         let Ok(found) = stat(path.as_str()) else { continue };
-        if found.st_uid == uid || is_null_device(&found) {
+        if found.st_uid == uid || rootfs::is_null_device(&found) {
             continue;
         }
         match chown(path.as_str(), Some(Uid::from_raw(uid)), None) {
@@ -333,11 +354,6 @@ fn own_stdio(process: &Process, spec: &Spec) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn is_null_device(found: &FileStat) -> bool {
-    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits()
-        && (major(found.st_rdev), minor(found.st_rdev)) == (1, 3)
 }
 
 fn host_uid(spec: &Spec, uid: u32) -> u32 {

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
 /// Deepest directory that is copied; the kernel's own limit on a path is near it.
@@ -93,10 +94,16 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr, depth: usi
     let mode = Mode::from_raw_mode(stat.st_mode);
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {
-            rustix::fs::mkdirat(to, name, mode)?;
+            match rustix::fs::mkdirat(to, name, mode) {
+                // A later mount needed it as its mount point.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
             let nofollow = dir_flags() | OFlags::NOFOLLOW;
             let source = rustix::fs::openat(from, name, nofollow, Mode::empty())?;
-            let target = rustix::fs::openat(to, name, nofollow, Mode::empty())?;
+            let Some(target) = open_beside_mounts(to, name)? else {
+                return Ok(());
+            };
             copy_directory(source.as_fd(), target.as_fd(), depth + 1)?;
             copy_attributes(&File::from(source), &File::from(target))
         }
@@ -113,11 +120,26 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr, depth: usi
     }
 }
 
+/// Opens a directory in another; `None` when another mount lies on it, or it is none.
+pub(crate) fn open_beside_mounts(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<OwnedFd>> {
+    let within = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(dir, name, dir_flags(), Mode::empty(), within) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::XDEV | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut source = File::from(rustix::fs::openat(from, name, flags | OFlags::RDONLY, Mode::empty())?);
     let create = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-    let mut target = File::from(rustix::fs::openat(to, name, create, Mode::RUSR | Mode::WUSR)?);
+    let target = match rustix::fs::openat(to, name, create, Mode::RUSR | Mode::WUSR) {
+        // The mount point of a later mount.
+        Err(Errno::EXIST) => return Ok(()),
+        other => other?,
+    };
+    let mut target = File::from(target);
     io::copy(&mut source, &mut target)?;
     copy_attributes(&source, &target)
 }

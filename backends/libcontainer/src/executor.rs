@@ -10,17 +10,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nexcage_oci::hooks::{self, HookOptions, HookStage};
 use nexcage_oci::{OciState, Status};
+use nexcage_sys::dumpable::set_dumpable;
 use nexcage_sys::fds;
 use nexcage_sys::process::{end_on, kill_me_with_parent, set_comm};
 use nexcage_sys::pty::WindowSize;
 use nix::sys::signal::Signal;
-use nix::sys::stat::{SFlag, fstat, major, minor};
+use nix::sys::stat::fstat;
 use nix::unistd::{dup2, execve};
 use oci_spec::runtime::{Hook, Process, Spec};
 
 use crate::link::{self, FromContainer, ToContainer};
 use crate::program::{self, Program};
 use crate::report::chain;
+use crate::rootfs::{self, is_null_device};
 use crate::start;
 
 /// Signals that end a program by default: a created container ends on them, as one of runc's does.
@@ -63,6 +65,8 @@ pub(crate) struct InitPlan {
     pub(crate) hooks: Vec<Hook>,
     /// What they read on standard input, but for the pid.
     pub(crate) state: OciState,
+    /// A runtime without privileges may enter init's namespaces only while init is dumpable.
+    pub(crate) open_to_runtime: bool,
 }
 
 impl Runner {
@@ -108,11 +112,21 @@ impl Runner {
         Ok(found)
     }
 
-    /// Reports ready and waits until the runtime has recorded the container. Until then the runtime's death is ours.
+    /// Reports ready and waits until the runtime has recorded the process. Until then the runtime's death is ours; that
+    /// of an exec'd process it stays until the program runs.
     fn commit(&self) -> std::io::Result<()> {
+        let open = matches!(&self.kind, Kind::Init(plan) if plan.open_to_runtime);
         kill_me_with_parent(true);
+        if open {
+            set_dumpable(true)?;
+        }
         let answer = link::ask(&self.link()?, &FromContainer::Ready)?;
-        kill_me_with_parent(false);
+        if open {
+            set_dumpable(false)?;
+        }
+        if matches!(self.kind, Kind::Init(_)) {
+            kill_me_with_parent(false);
+        }
         match answer {
             ToContainer::Go => Ok(()),
             _ => Err(std::io::ErrorKind::ConnectionAborted.into()),
@@ -124,6 +138,7 @@ impl Runner {
         if let Some(label) = self.process.selinux_label().as_deref().filter(|l| !l.is_empty()) {
             set_exec_label(label).map_err(|e| format!("set SELinux label {label:?}: {e}"))?;
         }
+        kill_me_with_parent(false);
         let Err(errno) = execve(&program.path, &program.args, &program.env);
         Err(format!(
             "exec {}: {}",
@@ -171,12 +186,8 @@ impl Executor for Runner {
     /// The environment is passed to `execve` directly, in the config's order; this is the last moment before
     /// libcontainer reports that init is ready, so the commit happens here.
     fn setup_envs(&self, _unordered: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
-        match self.kind {
-            Kind::Init(_) => self
-                .commit()
-                .map_err(|e| ExecutorSetEnvsError::Other(format!("commit: {e}"))),
-            Kind::Exec => Ok(()),
-        }
+        self.commit()
+            .map_err(|e| ExecutorSetEnvsError::Other(format!("commit: {e}")))
     }
 
     fn exec(&self, _normalised: &Spec) -> Result<(), ExecutorError> {
@@ -196,9 +207,12 @@ impl Executor for Runner {
 fn reopen_null() -> std::io::Result<()> {
     for fd in 0..3 {
         let Ok(found) = fstat(fd) else { continue };
-        let is_device = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits();
-        if is_device && (major(found.st_rdev), minor(found.st_rdev)) == (1, 3) {
-            let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        if !is_null_device(&found) {
+            continue;
+        }
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        // The container may have put something else there: then the descriptor stays as it is.
+        if is_null_device(&fstat(null.as_raw_fd())?) {
             dup2(null.as_raw_fd(), fd)?;
         }
     }
@@ -216,8 +230,5 @@ fn clamp(cells: u64) -> u16 {
 /// Labels what this process executes next. Only called when the config has a label, which is refused at plan time on
 /// a kernel without SELinux.
 fn set_exec_label(label: &str) -> std::io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .open("/proc/thread-self/attr/exec")?
-        .write_all(label.as_bytes())
+    rootfs::open_proc("thread-self/attr/exec")?.write_all(label.as_bytes())
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
+use libcgroups::common::CgroupConfig;
 use libcontainer::container::{Container as LcContainer, ContainerStatus, State as LcState};
 use libcontainer::notify_socket::{NotifyListener, NotifySocket};
 use libcontainer::process::args::{ContainerArgs, ContainerType};
@@ -25,10 +26,9 @@ use nix::unistd::{Pid, getppid};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::executor::{Kind, Runner};
-use crate::inert;
 use crate::link::{self, FromContainer, ToContainer};
-use crate::relay;
-use crate::report::{FirstError, chain};
+use crate::report::{self, FirstError, chain};
+use crate::{cover, relay, userns};
 
 /// File in the container's directory where libcontainer writes the init's id, for the runtime hooks.
 pub(crate) const INIT_PID: &str = "init.pid";
@@ -58,6 +58,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) rootless: bool,
     /// The container has mounts of its own, so the launcher may have some too.
     pub(crate) hide_cgroups: bool,
+    /// The launcher enters the container's user namespace before libcontainer does anything.
+    pub(crate) enter_userns: bool,
     /// Further descriptors that the launcher needs.
     pub(crate) keep_fds: Vec<i32>,
 }
@@ -99,6 +101,8 @@ pub(crate) fn launch(request: &mut Launch<'_>, conversation: &mut dyn Conversati
             conversation,
             link: ours.as_fd(),
             dir: request.dir,
+            spec: &request.spec,
+            launcher: launcher.pid,
             failure: None,
             detail: None,
             init: None,
@@ -159,6 +163,8 @@ struct Dialogue<'a> {
     conversation: &'a mut dyn Conversation,
     link: BorrowedFd<'a>,
     dir: &'a Path,
+    spec: &'a Spec,
+    launcher: i32,
     /// The first failure that has its own words.
     failure: Option<Error>,
     /// libcontainer's first logged error.
@@ -191,6 +197,10 @@ impl Dialogue<'_> {
                 let outcome = self
                     .written_pid()
                     .and_then(|init| self.conversation.runtime_hooks(init));
+                Some(self.go_or_stop(outcome))
+            }
+            FromContainer::MapUsers => {
+                let outcome = userns::map(self.spec, self.launcher);
                 Some(self.go_or_stop(outcome))
             }
             FromContainer::ContainerHooks => Some(self.conversation.container_hooks()),
@@ -330,6 +340,8 @@ fn prepare(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>) -> Res
     sys_process::forget_listen_fds();
     log_to(link)?;
     let args = container_args(request, link, pipe)?;
+    // Entering a user namespace may have dropped it.
+    sys_process::kill_me_with_parent(true);
     dumpable::set_dumpable(false).map_err(say("become undumpable"))?;
     Ok(args)
 }
@@ -390,6 +402,8 @@ fn log_to(link: &OwnedFd) -> Result<(), String> {
     let copy = link.try_clone().map_err(|e| format!("copy the link: {e}"))?;
     // A second subscriber in one process is a defect of ours, and only the details of an error would be lost.
     drop(tracing::subscriber::set_global_default(FirstError::new(copy)));
+    let copy = link.try_clone().map_err(|e| format!("copy the link: {e}"))?;
+    report::send_panics(copy);
     Ok(())
 }
 
@@ -402,14 +416,20 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
             exec_notify_fd: pipe.write.as_raw_fd(),
         },
     };
+    let mut spec = request.spec.clone();
+    if request.enter_userns {
+        userns::enter(&mut spec, link)?;
+    }
+    let cgroup_path = cover::inert_cgroup(request, &mut spec).map_err(|e| format!("cover the cgroups: {e}"))?;
     let user_ns_config = match request.kind {
-        Kind::Init(_) => UserNamespaceConfig::new(&request.spec).map_err(|e| chain(&e))?,
+        Kind::Init(_) => UserNamespaceConfig::new(&spec).map_err(|e| chain(&e))?,
         Kind::Exec => None,
     };
     Ok(ContainerArgs {
         container_type,
         syscall: SyscallType::default(),
-        spec: Rc::new(request.spec.clone()),
+        pid_file: spec.hooks().is_some().then(|| request.dir.join(INIT_PID)),
+        spec: Rc::new(spec),
         rootfs: request.rootfs.to_owned(),
         console_socket: match request.console {
             Console::Socket(socket) => Some(socket.as_raw_fd()),
@@ -419,7 +439,11 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
         preserve_fds: i32::try_from(request.preserve_fds).map_err(|e| e.to_string())?,
         container: Some(lc_container(request)),
         user_ns_config,
-        cgroup_config: inert::cgroup(request).map_err(|e| format!("make the inert cgroup: {e}"))?,
+        cgroup_config: CgroupConfig {
+            cgroup_path,
+            systemd_cgroup: false,
+            container_name: request.id.to_string(),
+        },
         detached: true,
         executor: Box::new(Runner::new(
             request.kind.clone(),
@@ -432,7 +456,6 @@ fn container_args(request: &Launch<'_>, link: &OwnedFd, pipe: Option<&ExecPipe>)
         stderr: None,
         // Init and the process between become the runtime's children, not the launcher's.
         as_sibling: true,
-        pid_file: request.spec.hooks().is_some().then(|| request.dir.join(INIT_PID)),
     })
 }
 

@@ -22,6 +22,8 @@ const MAX_MESSAGE: usize = 256 * 1024;
 /// What the container's side says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromContainer {
+    /// The launcher is in a new user namespace, which has no mappings yet.
+    MapUsers,
     /// libcontainer reached the moment of prestart and createRuntime hooks.
     RuntimeHooks,
     /// The relay runs inside the container's namespaces and asks for the createContainer hooks.

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nexcage_backend::Error;
@@ -16,7 +16,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, sethostname, setresgid, setresuid};
 
-use crate::copy_up::{copy_mode, copy_up};
+use crate::copy_up::{copy_mode, copy_up, open_beside_mounts};
 
 /// One thing to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,17 @@ pub(crate) enum Mend {
         path: PathBuf,
         /// Its target.
         to: PathBuf,
+    },
+    /// A volume on `/dev`. The container was built with a tmpfs there.
+    DevVolume {
+        /// Path on the node.
+        source: PathBuf,
+        /// With what is mounted in it.
+        recursive: bool,
+        /// Attributes of the mount.
+        attributes: Vec<Attributes>,
+        /// Mounts below `/dev` that cover the volume.
+        below: Vec<PathBuf>,
     },
     /// A mount that becomes read-only after it was filled.
     ReadOnly(PathBuf),
@@ -124,7 +135,7 @@ pub(crate) fn mend(pid: i32, mends: &[Mend], userns: bool) -> Result<(), Error> 
         return Ok(());
     }
     let trees = open_trees(mends).map_err(|source| Error::Launch {
-        step: "clone the container's cgroup mounts",
+        step: "clone a mount of the node for the container",
         source,
     })?;
     let outcome =
@@ -141,23 +152,29 @@ pub(crate) fn mend(pid: i32, mends: &[Mend], userns: bool) -> Result<(), Error> 
 
 /// The node's side of the mends: mounts are cloned here, since the container's namespaces do not show them.
 fn open_trees(mends: &[Mend]) -> io::Result<Vec<Option<OwnedFd>>> {
-    mends
-        .iter()
-        .map(|mend| {
-            let Mend::CgroupView { source, read_only, .. } = mend else {
-                return Ok(None);
-            };
-            let tree = mount_tree::clone_tree(source)?;
-            let attributes = Attributes::NO_PROGRAMS;
-            let attributes = if *read_only {
-                attributes.with(Attributes::READ_ONLY)
-            } else {
-                attributes
-            };
-            mount_tree::set_attributes(tree.as_fd(), attributes)?;
-            Ok(Some(tree))
-        })
-        .collect()
+    mends.iter().map(open_tree).collect()
+}
+
+fn open_tree(mend: &Mend) -> io::Result<Option<OwnedFd>> {
+    let (tree, attributes) = match mend {
+        Mend::CgroupView { source, read_only, .. } => {
+            let read_only = read_only.then_some(Attributes::READ_ONLY);
+            let attributes = std::iter::once(Attributes::NO_PROGRAMS).chain(read_only).collect();
+            (mount_tree::clone_tree(source)?, attributes)
+        }
+        Mend::DevVolume {
+            source,
+            recursive: true,
+            attributes,
+            ..
+        } => (mount_tree::clone_trees(source)?, attributes.clone()),
+        Mend::DevVolume { source, attributes, .. } => (mount_tree::clone_tree(source)?, attributes.clone()),
+        _ => return Ok(None),
+    };
+    attributes
+        .into_iter()
+        .try_for_each(|attribute| mount_tree::set_attributes(tree.as_fd(), attribute))?;
+    Ok(Some(tree))
 }
 
 fn apply_all(pid: i32, mends: &[Mend], trees: &[Option<OwnedFd>], userns: bool) -> Result<(), MendError> {
@@ -170,8 +187,46 @@ fn apply_all(pid: i32, mends: &[Mend], trees: &[Option<OwnedFd>], userns: bool) 
 
 fn attach(tree: Option<&OwnedFd>, path: &Path) -> io::Result<()> {
     let tree = tree.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    std::fs::create_dir(path)?;
+    match std::fs::create_dir(path) {
+        // A later mount of the config covers this view.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_mount_point(path)? => return Ok(()),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
     mount_tree::attach(tree.as_fd(), path)
+}
+
+fn is_mount_point(path: &Path) -> io::Result<bool> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(true);
+    };
+    Ok(open_beside_mounts(File::open(parent)?.as_fd(), name)?.is_none())
+}
+
+/// Mounts a volume on `/dev` and copies the mounts in `below` onto it.
+fn cover_dev(volume: Option<&OwnedFd>, below: &[PathBuf]) -> io::Result<()> {
+    let volume = volume.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let copies: Vec<_> = below
+        .iter()
+        .map(|path| Ok((path, path.is_dir(), mount_tree::clone_trees(path)?)))
+        .collect::<io::Result<_>>()?;
+    mount_tree::attach(volume.as_fd(), Path::new("/dev"))?;
+    for (path, is_dir, copy) in copies {
+        make_mount_point(path, is_dir)?;
+        mount_tree::attach(copy.as_fd(), path)?;
+    }
+    Ok(())
+}
+
+fn make_mount_point(path: &Path, is_dir: bool) -> io::Result<()> {
+    if is_dir {
+        return std::fs::create_dir_all(path);
+    }
+    let created = File::options().write(true).create_new(true).open(path);
+    match created {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
@@ -183,6 +238,8 @@ fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
         .iter()
         .any(|m| matches!(m, Mend::Hostname(_) | Mend::Domainname(_)));
     let user = if userns { Some(open("ns/user")?) } else { None };
+    // A joined one can be the caller's own, which cannot be entered again.
+    let user = user.filter(|file| !is_own_user_namespace(file));
     let uts = if names_host { Some(open("ns/uts")?) } else { None };
     let (mnt, root) = (open("ns/mnt")?, open("root")?);
     let join = |ns: &File, flag, name| setns(ns.as_fd(), flag).map_err(|e| MendError::Enter(name, e));
@@ -197,6 +254,12 @@ fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
     fchdir(std::os::fd::AsRawFd::as_raw_fd(&root)).map_err(MendError::Root)?;
     chroot(".").map_err(MendError::Root)?;
     chdir("/").map_err(MendError::Root)
+}
+
+fn is_own_user_namespace(file: &File) -> bool {
+    let inode = |meta: io::Result<std::fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
+    let own = inode(std::fs::metadata("/proc/self/ns/user"));
+    own.is_some() && own == inode(file.metadata())
 }
 
 /// Takes the ids that the user namespace maps to root, with every power there.
@@ -227,6 +290,9 @@ fn apply(mend: &Mend, tree: Option<&OwnedFd>) -> Result<(), MendError> {
         }
         Mend::CoveredMode(path) => copy_mode(path).map_err(failed("copy the mode of the directory under tmpfs", path)),
         Mend::CgroupView { path, .. } => attach(tree, path).map_err(failed("mount cgroup on", path)),
+        Mend::DevVolume { below, .. } => {
+            cover_dev(tree, below).map_err(failed("mount the volume on", Path::new("/dev")))
+        }
         Mend::Link { path, to } => symlink(to, path).map_err(failed("link", path)),
         Mend::ReadOnly(path) => make_read_only(path).map_err(failed("remount read-only", path)),
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType as Type, Spec};
@@ -27,7 +28,36 @@ pub(crate) fn open(pid: i32, spec: &Spec) -> io::Result<Opened> {
             Err(e) => return Err(e),
         }
     }
+    if let Some(time) = open_time(pid, &files)? {
+        files.push((Type::Time, time));
+    }
+    // A runtime that was root of a user namespace made the container in that one.
+    let has_user = files.iter().any(|(typ, _)| *typ == Type::User);
+    if !has_user && shares_user_namespace(pid) == Some(false) {
+        files.push((Type::User, File::open(format!("/proc/{pid}/ns/user"))?));
+    }
     Ok(Opened { files })
+}
+
+/// The time namespace that a restored container has got from CRIU, whatever the config says.
+fn open_time(pid: i32, files: &[(Type, File)]) -> io::Result<Option<File>> {
+    let inode = |path: &str| match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(found.ino())),
+        // The kernel has none.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    };
+    let path = format!("/proc/{pid}/ns/time");
+    if files.iter().any(|(typ, _)| *typ == Type::Time) || inode(&path)? == inode("/proc/self/ns/time")? {
+        return Ok(None);
+    }
+    File::open(path).map(Some)
+}
+
+/// Whether a process is in the caller's user namespace; `None` where the caller may not know.
+fn shares_user_namespace(pid: i32) -> Option<bool> {
+    let read = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    Some(read("self")? == read(&pid.to_string())?)
 }
 
 impl Opened {

@@ -1,10 +1,14 @@
 //! Finding the program to execute and the environment to give it, as Go's `exec.LookPath` and runc do.
 
 use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, stat};
 use nix::unistd::{AccessFlags, access};
 use oci_spec::runtime::Process;
@@ -98,10 +102,26 @@ fn environment(process: &Process) -> Vec<String> {
 
 /// Home directory of a user of the container; `/` for one that its passwd file does not name.
 fn home(uid: u32) -> String {
-    std::fs::read("/etc/passwd")
+    read_regular(Path::new("/etc/passwd"))
         .ok()
         .and_then(|passwd| nexcage_oci::users::home_of(&passwd, uid))
         .unwrap_or_else(|| "/".to_owned())
+}
+
+/// Longest user database that is read.
+const MAX_PASSWD: u64 = 1 << 20;
+
+/// Reads the start of a file of the image, which may be a pipe or a device that never ends: nothing is read of those.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    let mut bytes = Vec::new();
+    if file.metadata()?.is_file() {
+        file.take(MAX_PASSWD).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn search_path(env: &[String]) -> &str {

@@ -45,6 +45,17 @@ impl FirstError {
     }
 }
 
+/// Sends a panic of libcontainer, in this process or one that it forks, over the link instead of to standard error, which
+/// is the container's.
+pub(crate) fn send_panics(link: OwnedFd) {
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload_as_str().unwrap_or("no text");
+        let text = text.lines().next().unwrap_or_default().to_owned();
+        // The link is gone when the runtime is: there is nobody left to tell.
+        drop(link::send(link.as_fd(), &FromContainer::Detail(text)));
+    }));
+}
+
 impl Subscriber for FirstError {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() == Level::ERROR

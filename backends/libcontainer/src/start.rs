@@ -53,10 +53,21 @@ pub(crate) fn start(dir: &Path) -> Result<(), Error> {
     Read::by_ref(&mut outcome)
         .take(MAX_TEXT)
         .read_to_string(&mut text)
-        .map_err(launch("wait for the program to run"))?;
+        .map_err(gone)?;
     if text.is_empty() {
         Ok(())
     } else {
         Err(Error::Start(text))
+    }
+}
+
+/// Init ended while it was asked to run the program: only its death resets the connection.
+fn gone(source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::ConnectionReset => Error::Start("container init ended before it ran the program".to_owned()),
+        _ => Error::Launch {
+            step: "wait for the program to run",
+            source,
+        },
     }
 }

@@ -122,6 +122,11 @@ impl Cgroup {
             .is_some_and(|hierarchy| Dir::find(hierarchy).is_ok_and(|dir| dir.is_some()))
     }
 
+    /// Whether the container has cgroups of its own: not when a rootless caller could make none.
+    pub fn is_configured(&self) -> bool {
+        self.main().is_some()
+    }
+
     /// Absolute path of the container's cgroup for a controller.
     ///
     /// * `controller`: a kernel name such as `memory`, or `name=systemd`; on v2 any controller, and the empty name for
@@ -146,9 +151,17 @@ impl Cgroup {
         paths
     }
 
+    /// Every mounted hierarchy, whether the container is in it or not: its controllers (none for v2), and where it is.
+    pub fn mounted(&self) -> impl Iterator<Item = (&[String], &Path)> {
+        let all = self.hierarchies.iter();
+        all.map(|hierarchy| (hierarchy.controllers.as_slice(), hierarchy.mount.as_path()))
+    }
+
     /// The v1 hierarchies as a container sees them below its `/sys/fs/cgroup`.
+    ///
+    /// Where a rootless caller could make no cgroup, the container is in the caller's.
     pub fn views(&self) -> Vec<View> {
-        let v1 = self.ours().filter(|hierarchy| !hierarchy.is_v2());
+        let v1 = self.hierarchies.iter().filter(|hierarchy| !hierarchy.is_v2());
         v1.map(|hierarchy| {
             let folder = hierarchy
                 .mount
@@ -162,7 +175,11 @@ impl Cgroup {
             let aliases = aliases.cloned().collect();
             View {
                 name,
-                path: hierarchy.full(),
+                path: if hierarchy.ours {
+                    hierarchy.full()
+                } else {
+                    hierarchy.full().parent().map(Path::to_path_buf).unwrap_or_default()
+                },
                 aliases,
             }
         })

@@ -118,6 +118,9 @@ pub enum CgroupError {
     /// A process could not be moved.
     #[error("error adding pid {pid} to cgroups: {path:?}")]
     Join { pid: i32, path: PathBuf, source: io::Error },
+    /// A rootless caller could make no cgroup, so there is none to look into.
+    #[error("cgroups not configured for container")]
+    NotConfigured,
     /// The cgroups were never made, or there is no freezer.
     #[error("cannot toggle freezer: cgroups not configured for container")]
     NoFreezer,

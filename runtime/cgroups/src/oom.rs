@@ -39,7 +39,6 @@ enum Source {
     Watch {
         inotify: Inotify,
         kills: WatchDescriptor,
-        population: WatchDescriptor,
         seen: u64,
     },
 }
@@ -127,14 +126,10 @@ fn watch_v2(dir: &Dir) -> Result<Source, CgroupError> {
             .add_watch(&dir.path().join(file), AddWatchFlags::IN_MODIFY)
             .map_err(|errno| failed(dir, file, errno))
     };
-    let (kills, population) = (watch("memory.events")?, watch("cgroup.events")?);
+    let kills = watch("memory.events")?;
+    watch("cgroup.events")?;
     let seen = find_value(&dir.read("memory.events")?, "oom_kill").unwrap_or(0);
-    Ok(Source::Watch {
-        inotify,
-        kills,
-        population,
-        seen,
-    })
+    Ok(Source::Watch { inotify, kills, seen })
 }
 
 impl OomWatch {
@@ -181,18 +176,13 @@ impl OomWatch {
                 (Err(nix::errno::Errno::EAGAIN), Some(_)) => Ok(None),
                 (Err(errno), _) => Err(self.failed("read the eventfd", errno)),
             },
-            Source::Watch {
-                inotify,
-                kills,
-                population,
-                seen,
-            } => {
+            Source::Watch { inotify, kills, seen } => {
                 let Some(dir) = dir else {
                     return Ok(Some(OomEvent::Gone));
                 };
                 let events = match inotify.read_events() {
                     Ok(events) => events,
-                    Err(nix::errno::Errno::EAGAIN) => return Ok(None),
+                    Err(nix::errno::Errno::EAGAIN) => Vec::new(),
                     Err(errno) => return Err(self.failed("read the inotify", errno)),
                 };
                 let text = |file: &str| dir.try_read(file).unwrap_or_default();
@@ -202,8 +192,8 @@ impl OomWatch {
                     return Ok(Some(OomEvent::Oom));
                 }
                 let populated = find_value(&text("cgroup.events"), "populated").unwrap_or(0) > 0;
-                let gone = events.iter().any(|event| event.wd == *population) && !populated;
-                Ok(gone.then_some(OomEvent::Gone))
+                // The notice of the end may have come in with that of a kill.
+                Ok((!populated).then_some(OomEvent::Gone))
             }
         }
     }

@@ -12,8 +12,11 @@ impl Cgroup {
     ///
     /// # Errors
     ///
-    /// [`CgroupError::Read`], [`CgroupError::Parse`].
+    /// [`CgroupError::NotConfigured`], [`CgroupError::Read`], [`CgroupError::Parse`].
     pub fn pids(&self) -> Result<Vec<i32>, CgroupError> {
+        if !self.is_configured() {
+            return Err(CgroupError::NotConfigured);
+        }
         let Some(dir) = self.find_dir("devices")? else {
             return Ok(Vec::new());
         };
@@ -30,8 +33,8 @@ impl Cgroup {
     ///
     /// # Errors
     ///
-    /// [`CgroupError::Signal`] for the first process that could not be signalled; the others have been tried too. A
-    /// process that has gone is no error.
+    /// [`CgroupError::NotConfigured`]. [`CgroupError::Signal`] for the first process that could not be signalled; the
+    /// others have been tried too. A process that has gone is no error.
     ///
     /// Kernel: cgroup-v2.rst, cgroup.kill.
     pub fn signal_all(&self, signal: i32) -> Result<(), CgroupError> {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -9,6 +10,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod start;
@@ -32,6 +34,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { globals, command } = cli;
     let subject = command.container_id().map(|id| format!("{} {id:?}", command.name()));
     let outcome = match &command {
+        Command::Checkpoint(args) => checkpoint::run(&globals, args),
         Command::Create(args) => create::run(&globals, args),
         Command::Delete(args) => delete::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
@@ -41,15 +44,13 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(&globals, args),
         Command::Pause(args) => pause::pause(&globals, args),
         Command::Ps(args) => ps::run(&globals, args),
+        Command::Restore(args) => restore::run(&globals, args),
         Command::Resume(args) => pause::resume(&globals, args),
         Command::Run(args) => run::run(&globals, args),
         Command::Spec(args) => spec::run(args).map(|()| ExitCode::SUCCESS),
         Command::Start(args) => start::run(&globals, args),
         Command::State(args) => state::run(&globals, args),
         Command::Update(args) => update::run(&globals, args),
-        Command::Checkpoint(_) | Command::Restore(_) => Err(anyhow::anyhow!(
-            "needs backend trait \"checkpoint\", which backend \"libcontainer\" does not have"
-        )),
     };
     match subject {
         Some(subject) => outcome.context(subject),

@@ -29,6 +29,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(nexcage_backend_libcontainer::run_relay(&rest));
     }
     let (globals, parsed) = args::parse(std::env::args_os().skip(1));
+    report::report_panics(&globals);
     let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(usage) => return report::usage(&globals, &usage),

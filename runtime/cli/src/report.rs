@@ -58,6 +58,19 @@ pub fn warning(lost: &str) {
     to_stderr(&format!("nexcage: warning: {}\n", one_line(lost)));
 }
 
+/// Makes a panic, which is a defect of this program, one line as every other failure.
+pub fn report_panics(globals: &Globals) {
+    let globals = globals.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload_as_str().unwrap_or("no text");
+        let at = info.location().map(|at| format!(" at {at}")).unwrap_or_default();
+        report(
+            &globals,
+            &one_line(&format!("internal error{at}: {text}: please report it")),
+        );
+    }));
+}
+
 fn report(globals: &Globals, message: &str) {
     let line = line::render(globals.log_format, "error", message, &[]);
     let plain = format!("nexcage: {message}\n");

@@ -340,3 +340,85 @@ fn readiness_of_the_container_reaches_whoever_started_it() {
     f.nexcage(&["delete", "--force", "ready"]).check(0);
     f.check_nothing_left("ready");
 }
+
+/// On a v1 or hybrid node the cover of the hierarchies keeps what such a mount shows; the container's root is another user.
+#[test]
+fn a_user_namespace_can_have_the_nodes_sys() {
+    if !can_run() {
+        return;
+    }
+    let mut f = Fixture::new(&["sh", "-c", "id -u && ls /sys/fs/cgroup > /dev/null && echo shown"]);
+    std::fs::set_permissions(f.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let linux = &mut f.config["linux"];
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "type": "user" }));
+    for mapping in ["uidMappings", "gidMappings"] {
+        linux[mapping] = json!([{ "containerID": 0, "hostID": 65534, "size": 1 }]);
+    }
+    let mounts = f.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|m| m["destination"] != "/sys/fs/cgroup" && m["destination"] != "/dev/pts");
+    let sys = mounts.iter_mut().find(|m| m["destination"] == "/sys").unwrap();
+    *sys = json!({ "destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro"] });
+    f.write();
+    let said = f.nexcage(&["run", "usersys"]).check(0);
+    assert_eq!(said.out, "0\nshown\n");
+    f.check_nothing_left("usersys");
+}
+
+#[test]
+fn a_tmpfs_that_copies_up_leaves_later_mounts_in_it_alone() {
+    if !can_run() {
+        return;
+    }
+    let script = "cat /run/plain /run/lock/inner /run/file; echo; ls /run/lock";
+    let mut f = Fixture::new(&["sh", "-c", script]);
+    let rootfs = f.bundle().join("rootfs");
+    std::fs::create_dir_all(rootfs.join("run/lock")).unwrap();
+    for (name, text) in [("plain", "plain,"), ("lock/covered", "covered"), ("file", "covered")] {
+        std::fs::write(rootfs.join("run").join(name), text).unwrap();
+    }
+    std::fs::create_dir(f.path("volume")).unwrap();
+    std::fs::write(f.path("volume").join("inner"), "inner,").unwrap();
+    let volume = f.path("volume");
+    let mounts = f.config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({ "destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"] }));
+    let bind = json!(["bind"]);
+    mounts.push(json!({ "destination": "/run/lock", "type": "bind", "source": volume, "options": bind }));
+    mounts.push(json!({ "destination": "/run/file", "type": "bind", "source": volume.join("inner"), "options": bind }));
+    f.write();
+    let said = f.nexcage(&["run", "copylater"]).check(0);
+    assert_eq!(said.out, "plain,inner,inner,\ninner\n");
+    assert_eq!(
+        std::fs::read_dir(&volume).unwrap().count(),
+        1,
+        "nothing was copied into the volume"
+    );
+    f.check_nothing_left("copylater");
+}
+
+/// As a client asks for it that wants systemd in the container: the named hierarchy once more, and writable.
+#[test]
+fn a_mount_on_a_hierarchy_covers_its_view() {
+    if !can_run() {
+        return;
+    }
+    let controllers = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    if !controllers.contains("pids:/") {
+        eprintln!("NOT RUN: the node has no cgroup v1");
+        return;
+    }
+    let mut f = Fixture::new(&["sh", "-c", "cat /sys/fs/cgroup/pids/mine; ls -d /sys/fs/cgroup/cpu"]);
+    std::fs::create_dir(f.path("volume")).unwrap();
+    std::fs::write(f.path("volume").join("mine"), "mine\n").unwrap();
+    let volume = f.path("volume");
+    f.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "destination": "/sys/fs/cgroup/pids", "type": "bind", "source": volume, "options": ["bind"] }));
+    f.write();
+    let said = f.nexcage(&["run", "cover"]).check(0);
+    assert_eq!(said.out, "mine\n/sys/fs/cgroup/cpu\n");
+    f.check_nothing_left("cover");
+}

@@ -13,6 +13,7 @@ use nexcage_sys::procfs::ProcessIdentity;
 use nexcage_sys::signals::Signal;
 use oci_spec::runtime::{Hooks, LinuxNamespaceType, LinuxResources, Spec};
 
+use crate::checkpoint::RestoreOptions;
 use crate::error::Error;
 use crate::notify::NotifySocket;
 use crate::pidfile::PidfdOf;
@@ -42,6 +43,32 @@ pub struct CreateOptions<'a> {
     pub notify_socket: Option<PathBuf>,
 }
 
+/// What a container is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// Its config alone.
+    Config,
+    /// The processes that a checkpoint saved.
+    Images(&'a RestoreOptions<'a>),
+}
+
+impl Origin<'_> {
+    /// What the container is once it is made.
+    const fn status(self) -> Status {
+        match self {
+            Self::Config => Status::Created,
+            Self::Images(_) => Status::Running,
+        }
+    }
+}
+
+/// What a creation goes by.
+struct Plan<'a> {
+    bundle: &'a Bundle,
+    options: &'a CreateOptions<'a>,
+    origin: Origin<'a>,
+}
+
 /// A container that is being created; dropping it undoes what was made.
 struct Creation {
     locked: Option<Locked>,
@@ -58,17 +85,33 @@ impl Runtime {
     ///
     /// [`Error`], naming the step.
     pub fn create(&self, id: &str, bundle: &Bundle, options: &CreateOptions<'_>) -> Result<Process, Error> {
+        self.make(id, bundle, options, Origin::Config)
+    }
+
+    /// Makes a container from its origin; on error nothing is left.
+    pub(crate) fn make(
+        &self,
+        id: &str,
+        bundle: &Bundle,
+        options: &CreateOptions<'_>,
+        origin: Origin<'_>,
+    ) -> Result<Process, Error> {
         let id = ContainerId::parse(id)?;
         support::check(&bundle.spec, self.backend.as_ref())?;
         let cgroup = self.plan_cgroup(&id, &bundle.spec, options.driver)?;
-        let locked = self.store.claim(&id)?;
         let mut record = self.record(id, bundle, cgroup, options.keyring)?;
+        let locked = self.store.claim(&record.id)?;
         let mut creation = Creation {
             locked: Some(locked),
             cgroup: None,
             pid_file: None,
         };
-        let outcome = self.build(&mut record, bundle, options, &mut creation);
+        let plan = Plan {
+            bundle,
+            options,
+            origin,
+        };
+        let outcome = self.build(&mut record, &plan, &mut creation);
         match outcome {
             Ok(process) => {
                 creation.keep();
@@ -131,31 +174,25 @@ impl Runtime {
             own_pid_namespace,
             own_keyring: keyring == KeyringUse::New,
             rootless: self.rootless,
+            stdio: Vec::new(),
         })
     }
 
-    fn build(
-        &self,
-        record: &mut Record,
-        bundle: &Bundle,
-        options: &CreateOptions<'_>,
-        creation: &mut Creation,
-    ) -> Result<Process, Error> {
+    fn build(&self, record: &mut Record, plan: &Plan<'_>, creation: &mut Creation) -> Result<Process, Error> {
+        let Plan {
+            bundle,
+            options,
+            origin,
+        } = *plan;
         let Some(locked) = &creation.locked else {
             return Err(Error::Status("creation has no directory".to_owned()));
         };
         locked.save(record)?;
         locked.save_config(&bundle.config_raw)?;
-        let made = record.cgroup.create().map_err(Error::cgroup("create cgroup"))?;
+        let (made, resources) = make_cgroup(record, &bundle.spec)?;
         let cgroup = record.cgroup.clone();
         creation.cgroup = Some((cgroup.clone(), made));
-        // Also without limits: the rules for devices have a default.
-        let resources = bundle
-            .spec
-            .linux()
-            .as_ref()
-            .and_then(|l| l.resources().clone())
-            .unwrap_or_default();
+        // systemd makes the cgroup later.
         if !cgroup.needs_place() {
             cgroup
                 .apply(&resources, Stage::BeforeInit)
@@ -186,21 +223,33 @@ impl Runtime {
             hooks,
             bundle: &bundle.path,
             resources: &resources,
+            status: origin.status(),
             began: false,
         };
-        let made = self.backend.create(&request, &mut core);
-        let began = core.began;
-        made.map_err(|error| {
-            if began {
-                run_poststop(hooks, core.record, &bundle.path);
+        let made = match origin {
+            Origin::Config => self.backend.create(&request, &mut core).map_err(Error::Start),
+            Origin::Images(images) => {
+                let request = images.request(request);
+                self.backend.restore(&request, &mut core).map_err(Error::Criu)
             }
-            Error::Start(error)
-        })
+        };
+        if made.is_err() && core.began {
+            run_poststop(hooks, core.record, &bundle.path);
+        }
+        made
     }
 }
 
+/// Makes the container's cgroup and returns its limits.
+fn make_cgroup(record: &mut Record, spec: &Spec) -> Result<(CgroupCreation, LinuxResources), Error> {
+    let made = record.cgroup.create().map_err(Error::cgroup("create cgroup"))?;
+    // Also without limits: the rules for devices have a default.
+    let resources = spec.linux().as_ref().and_then(|l| l.resources().clone());
+    Ok((made, resources.unwrap_or_default()))
+}
+
 /// The config with the container's readiness socket, when somebody waits for it.
-fn with_notify_socket<'a>(spec: &'a Spec, value: Option<&Path>, dir: &Path) -> Result<Cow<'a, Spec>, Error> {
+pub(crate) fn with_notify_socket<'a>(spec: &'a Spec, value: Option<&Path>, dir: &Path) -> Result<Cow<'a, Spec>, Error> {
     let Some(socket) = NotifySocket::new(value, dir) else {
         return Ok(Cow::Borrowed(spec));
     };
@@ -254,7 +303,21 @@ struct Core<'a> {
     hooks: Option<&'a Hooks>,
     bundle: &'a Path,
     resources: &'a LinuxResources,
+    /// What the container becomes when it is ready.
+    status: Status,
     began: bool,
+}
+
+/// What a process's standard descriptors are; the null device for one that is closed.
+fn stdio_of(pid: i32) -> Vec<String> {
+    let name = |fd| {
+        let found = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        found.map_or_else(
+            |_closed| "/dev/null".to_owned(),
+            |path| path.to_string_lossy().into_owned(),
+        )
+    };
+    (0..3).map(name).collect()
 }
 
 impl Core<'_> {
@@ -277,7 +340,8 @@ impl Core<'_> {
             path: PathBuf::from(format!("/proc/{}/stat", process.pid)),
             source,
         })?);
-        self.record.status = Status::Created;
+        self.record.stdio = stdio_of(process.pid);
+        self.record.status = self.status;
         self.locked.save(self.record)?;
         if let Some(path) = &self.options.pidfd_socket {
             crate::pidfile::send_pidfd(path, &process.pidfd, PidfdOf::Init).map_err(Error::PidfdSocket)?;

@@ -56,10 +56,19 @@ impl Runtime {
         }
     }
 
-    /// Removes a directory that never got a record.
+    /// Removes a directory that never got a record, or whose record nobody can read.
     fn sweep(&self, id: &ContainerId) -> Result<(), Error> {
         match self.store.lock(id) {
-            Ok(locked) => Ok(locked.remove()?),
+            Ok(locked) => match self.store.load(id) {
+                Err(StoreError::NotFound(_) | StoreError::Parse { .. }) => Ok(locked.remove()?),
+                Err(error) => Err(error.into()),
+                // Another process created it meanwhile.
+                Ok(record) => self.destroy(Held {
+                    status: record.current_status(false),
+                    record,
+                    locked,
+                }),
+            },
             Err(StoreError::NotFound(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -62,6 +62,15 @@ pub enum Error {
         /// The cause.
         source: nexcage_backend::Error,
     },
+    /// The container could not be saved or restored.
+    #[error(transparent)]
+    Criu(nexcage_backend::Error),
+    /// CRIU needs privileges over the node.
+    #[error("{operation} needs root: criu cannot save or restore the containers of a rootless runtime")]
+    Rootless {
+        /// What was asked for.
+        operation: &'static str,
+    },
     /// An OCI hook failed.
     #[error("{0}")]
     Hook(String),

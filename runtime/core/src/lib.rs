@@ -5,6 +5,7 @@
 //! command line.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod create;
 mod delete;
 mod error;
@@ -22,6 +23,7 @@ mod store;
 mod support;
 pub mod terminal;
 
+pub use checkpoint::{CheckpointOptions, ParentPathError, RestoreOptions, check_parent};
 pub use create::CreateOptions;
 pub use delete::DeleteOptions;
 pub use error::{Error, phrases};

@@ -77,7 +77,7 @@ impl Operation {
             | (Self::Pause, Running | Created)
             | (Self::Resume, Paused)
             | (Self::Update | Self::Events | Self::Ps, Created | Running | Paused)
-            | (Self::Checkpoint, Created | Running | Paused)
+            | (Self::Checkpoint, Running | Paused)
             | (Self::Delete, Stopped | Created) => None,
 
             (Self::Start, Stopped) => no("cannot start a container that has stopped"),
@@ -89,7 +89,8 @@ impl Operation {
             (Self::Exec | Self::ExecIgnorePaused, Creating) => no("cannot exec in a container that is being created"),
             (Self::Resume, _) => no(phrases::NOT_PAUSED),
             (Self::Pause, Paused) => no("container already paused"),
-            (Self::Pause | Self::Update | Self::Events | Self::Checkpoint | Self::Ps, _) => {
+            (Self::Checkpoint, _) => Some(format!("Container cannot be checkpointed in {status} state")),
+            (Self::Pause | Self::Update | Self::Events | Self::Ps, _) => {
                 Some(format!("{}: container {id:?} is {status}", phrases::NOT_RUNNING))
             }
             (Self::Delete, _) => Some(format!("cannot delete container {id} that is not stopped: {status}")),
@@ -121,7 +122,7 @@ mod tests {
         (Operation::Update, [false, true, true, true, false]),
         (Operation::Ps, [false, true, true, true, false]),
         (Operation::Events, [false, true, true, true, false]),
-        (Operation::Checkpoint, [false, true, true, true, false]),
+        (Operation::Checkpoint, [false, false, true, true, false]),
         (Operation::Delete, [false, true, false, false, true]),
         (Operation::ForceDelete, [true, true, true, true, true]),
     ];
@@ -153,6 +154,11 @@ mod tests {
             Operation::Delete,
             Status::Running,
             "cannot delete container c1 that is not stopped: running",
+        );
+        check_text(
+            Operation::Checkpoint,
+            Status::Created,
+            "Container cannot be checkpointed in created state",
         );
         check_text(
             Operation::Start,

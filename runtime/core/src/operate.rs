@@ -28,7 +28,11 @@ impl Runtime {
         operation.check(snapshot.status, id)?;
         let dir = self.store.dir(&snapshot.record.id);
         let container = crate::runtime::container_of(&snapshot.record, &dir);
-        let everyone_of_init = target == Target::Init && signal == Signal::KILL && !snapshot.record.own_pid_namespace;
+        let record = &snapshot.record;
+        let everyone_of_init = target == Target::Init
+            && signal == Signal::KILL
+            && !record.own_pid_namespace
+            && record.cgroup.is_configured();
         let reach = if everyone_of_init { Target::All } else { target };
         self.backend
             .signal(&container, signal, reach)

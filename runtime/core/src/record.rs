@@ -44,6 +44,9 @@ pub struct Record {
     pub own_keyring: bool,
     /// The runtime had no privileges over the node.
     pub rootless: bool,
+    /// What init's standard descriptors were when it was made, as `/proc/PID/fd` shows them; for a checkpoint.
+    #[serde(default)]
+    pub stdio: Vec<String>,
 }
 
 impl Record {

@@ -74,7 +74,7 @@ pub struct Store {
 #[derive(Debug)]
 pub(crate) struct Locked {
     pub(crate) dir: PathBuf,
-    _lock: FileLock,
+    lock: FileLock,
 }
 
 impl Store {
@@ -98,7 +98,12 @@ impl Store {
             .map_err(root)?;
         let dir = self.dir(id);
         match DirBuilder::new().mode(0o711).create(&dir) {
-            Ok(()) => self.lock_dir(dir, LockKind::Exclusive),
+            Ok(()) => self
+                .lock_dir(dir.clone(), LockKind::Exclusive)
+                .inspect_err(|_unlocked| {
+                    // It is empty; a leftover would be named by the next creation.
+                    fs::remove_dir(&dir).unwrap_or_default();
+                }),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(self.exists(id)),
             Err(e) => Err(StoreError::MakeDir(dir, e)),
         }
@@ -121,14 +126,16 @@ impl Store {
     /// Locks an existing container, waiting for whoever holds it.
     pub(crate) fn lock(&self, id: &ContainerId) -> Result<Locked, StoreError> {
         let dir = self.dir(id);
-        let locked = self.lock_dir(dir, LockKind::Exclusive);
-        match locked {
-            Err(StoreError::Lock(_, e)) if e.kind() == io::ErrorKind::NotFound => {
-                Err(StoreError::NotFound(id.to_string()))
-            }
+        let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+        let locked = match self.lock_dir(dir.clone(), LockKind::Exclusive) {
+            Err(StoreError::Lock(_, e)) if gone(&e) => return Err(StoreError::NotFound(id.to_string())),
+            other => other?,
+        };
+        match fs::symlink_metadata(&dir) {
+            Ok(_) => Ok(locked),
             // Its last holder removed it while this one waited.
-            Ok(locked) if !locked.dir.exists() => Err(StoreError::NotFound(id.to_string())),
-            other => other,
+            Err(e) if gone(&e) => Err(StoreError::NotFound(id.to_string())),
+            Err(e) => Err(StoreError::Lock(dir, e)),
         }
     }
 
@@ -142,7 +149,7 @@ impl Store {
         let lock = File::open(&dir)
             .and_then(|file| FileLock::lock(file, kind))
             .map_err(|e| StoreError::Lock(dir.clone(), e))?;
-        Ok(Locked { dir, _lock: lock })
+        Ok(Locked { dir, lock })
     }
 
     /// Reads a container's record.
@@ -215,7 +222,15 @@ impl Locked {
 
     /// Removes the container's directory; the lock goes with it.
     pub(crate) fn remove(self) -> Result<(), StoreError> {
-        remove_dir(&self.dir)
+        let Self { dir, lock } = self;
+        match remove_dir(&dir) {
+            Ok(()) => Ok(()),
+            // The lock's descriptor may be the one that is missing.
+            Err(_no_descriptor) => {
+                drop(lock);
+                remove_dir(&dir)
+            }
+        }
     }
 }
 

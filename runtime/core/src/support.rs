@@ -18,6 +18,18 @@ pub(crate) fn check(spec: &Spec, backend: &dyn Backend) -> Result<(), Error> {
     }
 }
 
+/// Refuses an operation whose trait the backend does not have.
+pub(crate) fn require(backend: &dyn Backend, needed: Trait, operation: &str) -> Result<(), Error> {
+    if backend.traits().has(needed) {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        backend: backend.name().to_owned(),
+        missing: needed.to_string(),
+        what: operation.to_owned(),
+    })
+}
+
 /// The traits that a config needs, each with the JSON pointer that needs it.
 fn needs(spec: &Spec) -> Vec<(Trait, String)> {
     let mut needs = Vec::new();

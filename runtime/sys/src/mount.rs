@@ -26,10 +26,16 @@ impl Attributes {
     /// `MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV` and `MOUNT_ATTR_NOEXEC`.
     pub const NO_PROGRAMS: Self = Self(0x2 | 0x4 | 0x8);
 
-    /// Both sets.
+    /// The attribute that a mount option adds, if it adds one.
     #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    pub fn of_option(option: &str) -> Option<Self> {
+        match option {
+            "ro" => Some(Self::READ_ONLY),
+            "nosuid" => Some(Self(0x2)),
+            "nodev" => Some(Self(0x4)),
+            "noexec" => Some(Self(0x8)),
+            _ => None,
+        }
     }
 }
 
@@ -42,6 +48,18 @@ impl Attributes {
 /// Kernel: `open_tree(2)`, Linux 5.2.
 pub fn clone_tree(path: &Path) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(open_tree(CWD, path, flags)?)
+}
+
+/// Copies the mount that a path lies in, from that path down, with the mounts below it.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `open_tree(2)`, Linux 5.2.
+pub fn clone_trees(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     Ok(open_tree(CWD, path, flags)?)
 }
 

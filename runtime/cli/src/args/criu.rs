@@ -132,6 +132,9 @@ pub struct RestoreArgs {
     /// bundle directory [default: current directory]
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
+    /// bring TCP connections back closed
+    #[arg(long)]
+    pub tcp_close: bool,
     /// return as soon as the process runs
     #[arg(short, long)]
     pub detach: bool,

@@ -85,7 +85,14 @@ pub(super) static ENTRIES: [Entry; 17] = [
         name: "run",
         about: "Create and start a container, wait for it and delete it",
         usage: "[options] <container-id>\n       nexcage run [options] --rootfs DIR | --image IMAGE [--] <command>...",
-        notes: "With --rootfs or --image the bundle is made for this one run, and removed after it.\n\
+        notes: "With --rootfs or --image the bundle is made for this one run, and removed after it. The config is that of\n\
+                \"nexcage spec\" with a writable root, and a terminal when standard input and output are one.\n\n\
+                --rootfs DIR runs in the directory itself: what the container writes stays there.\n\
+                --rootfs DIR:O puts an overlay over it, and leaves the directory alone.\n\n\
+                --image takes [oci:|oci-archive:|docker-archive:]PATH[:NAME]; a name chooses among several images. Every\n\
+                layer is verified and unpacked once, and stays in the cache. The container writes to an overlay that is\n\
+                thrown away. Environment, working directory and user are the image's; a command replaces its entrypoint\n\
+                and command.\n\n\
                 The exit code is the process's, or 128 + n when signal n killed it.",
         limit: Limit::FirstAfter(&["rootfs", "image"]),
         augment: RunArgs::augment_args,

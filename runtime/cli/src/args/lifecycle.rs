@@ -48,12 +48,19 @@ pub struct RunArgs {
     /// bundle directory [default: current directory]
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
-    /// run a command in this root filesystem, without a bundle
+    /// run a command in this root filesystem, without a bundle; with ":O" at its end changes are thrown away
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,
     /// run a command in this image: an OCI layout directory or tar, or the tar of "podman save" or "docker save"
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<PathBuf>,
+    /// directory for unpacked layers and temporary bundles
+    /// [default: /var/lib/nexcage; rootless: $XDG_DATA_HOME/nexcage or ~/.local/share/nexcage]
+    #[arg(long, value_name = "DIR")]
+    pub image_cache: Option<PathBuf>,
+    /// most bytes that an image may unpack to [default: 64g]
+    #[arg(long, value_name = "SIZE", value_parser = super::units::parse_bytes)]
+    pub image_limit: Option<i64>,
     /// container id for --rootfs and --image [default: a new one]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
@@ -124,6 +131,11 @@ pub enum RunSourceError {
     /// `--id` beside a bundle.
     #[error("--id is for --rootfs and --image: with a bundle the container id is the argument")]
     IdBesideBundle,
+    /// Nobody would remove the temporary bundle.
+    #[error(
+        "--{0} does not go with --rootfs and --image: their bundle is removed when the container exits; make a bundle with `nexcage spec`"
+    )]
+    Outlives(&'static str),
     /// The id of a bundle's container is not text.
     #[error("container id {0:?} is not valid UTF-8")]
     Id(OsString),
@@ -148,6 +160,8 @@ impl RunArgs {
         let command = self.arguments.clone();
         match (self.bundle.clone(), self.rootfs.clone(), self.image.clone()) {
             (bundle, None, None) => self.bundle_source(bundle),
+            (None, Some(_), None) | (None, None, Some(_)) if self.detach => Err(RunSourceError::Outlives("detach")),
+            (None, Some(_), None) | (None, None, Some(_)) if self.keep => Err(RunSourceError::Outlives("keep")),
             (None, Some(_), None) if command.is_empty() => Err(RunSourceError::NoCommand),
             (None, Some(rootfs), None) => Ok(RunSource::Rootfs { rootfs, command }),
             (None, None, Some(image)) => Ok(RunSource::Image { image, command }),

@@ -265,6 +265,14 @@ fn local_runs_take_a_command() {
     assert_eq!(source("run --rootfs /r"), Err(RunSourceError::NoCommand));
     assert_eq!(source("run --rootfs /r --image i sh"), Err(RunSourceError::Several));
     assert_eq!(source("run --id x c"), Err(RunSourceError::IdBesideBundle));
+    assert_eq!(source("run -d --image i"), Err(RunSourceError::Outlives("detach")));
+    assert_eq!(
+        source("run --keep --rootfs /r sh"),
+        Err(RunSourceError::Outlives("keep"))
+    );
+    let args = command!(Run, "run --image i --image-cache /c --image-limit 2g");
+    assert_eq!(args.image_cache.as_deref(), Some(Path::new("/c")));
+    assert_eq!(args.image_limit, Some(2 << 30));
 }
 
 #[test]

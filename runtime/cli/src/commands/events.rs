@@ -1,6 +1,7 @@
 //! `events`.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
 use nexcage_cgroups::OomEvent;
@@ -25,17 +26,18 @@ fn print_stats(runtime: &Runtime, id: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// As runc's, the first statistics come after the first interval.
 fn follow(runtime: &Runtime, args: &EventsArgs) -> Result<ExitCode> {
     let mut oom = runtime.watch_oom(&args.id)?;
     loop {
-        print_stats(runtime, &args.id)?;
-        let next = std::time::Instant::now() + args.interval;
+        let next = Instant::now() + args.interval;
         loop {
-            match oom.wait(Some(next.saturating_duration_since(std::time::Instant::now())))? {
+            match oom.wait(Some(next.saturating_duration_since(Instant::now())))? {
                 OomEvent::Gone => return Ok(ExitCode::SUCCESS),
                 OomEvent::Oom => output::print(&output::events::oom(&args.id)?)?,
                 OomEvent::Timeout => break,
             }
         }
+        print_stats(runtime, &args.id)?;
     }
 }

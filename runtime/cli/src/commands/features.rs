@@ -44,6 +44,8 @@ fn document() -> Value {
 fn annotations() -> Map<String, Value> {
     let mut annotations = Map::new();
     annotations.insert("org.nexcage.version".into(), version::VERSION.into());
+    // Key and value of runc: the runtime can, whether or not CRIU is installed.
+    annotations.insert("org.opencontainers.runc.checkpoint.enabled".into(), "true".into());
     if let Some(commit) = version::COMMIT {
         annotations.insert("org.nexcage.commit".into(), commit.into());
     }

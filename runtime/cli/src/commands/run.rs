@@ -1,30 +1,40 @@
 //! `run`: create and start, and, in the foreground, wait and delete.
 
+mod config;
+mod local;
+mod observer;
+mod privilege;
+
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nexcage_backend::Process;
 use nexcage_oci::Bundle;
 use nexcage_runtime::foreground::{Adoption, Foreground};
 use nexcage_runtime::terminal::{Terminal, TerminalRequest, check, connect_console};
 use nexcage_runtime::{DeleteOptions, Runtime};
+use nexcage_sys::pidfd::ExitStatus;
 
 use super::create::{Making, wants_terminal};
 use crate::args::{Globals, RunArgs, RunSource};
 use crate::context;
 
 pub(crate) fn run(globals: &Globals, args: &RunArgs) -> Result<ExitCode> {
+    let source = args.source()?;
+    if !matches!(source, RunSource::Bundle { .. }) {
+        // Before the program is executed again: what it may do to its children depends on where that happened.
+        privilege::enter_user_namespace()?;
+    }
     context::seal()?;
-    let runtime = context::runtime(globals)?;
-    match args.source()? {
+    match source {
         RunSource::Bundle { bundle, id } => {
+            let runtime = context::runtime(globals)?;
             let bundle = context::load_bundle(bundle.as_deref())?;
             run_bundle(&runtime, globals, args, &id, bundle)
         }
-        RunSource::Rootfs { .. } | RunSource::Image { .. } => {
-            bail!("--rootfs and --image are not available yet: write a bundle with `nexcage spec`")
-        }
+        RunSource::Rootfs { rootfs, command } => local::run_rootfs(globals, args, &rootfs, &command),
+        RunSource::Image { image, command } => local::run_image(globals, args, &image, &command),
     }
 }
 
@@ -39,21 +49,56 @@ fn run_bundle(runtime: &Runtime, globals: &Globals, args: &RunArgs, id: &str, bu
         context::start(runtime, id)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let foreground = prepare(args)?;
+    let status = run_in(&foreground, (runtime, globals, args), id, bundle)?;
+    if !args.keep {
+        runtime.delete(id, DeleteOptions { force: true })?;
+    }
+    Ok(context::exit_code(status))
+}
+
+/// Blocks signals and adopts orphans, as the flags say.
+fn prepare(args: &RunArgs) -> Result<Foreground> {
     let adoption = if args.no_subreaper {
         Adoption::Leave
     } else {
         Adoption::Subreaper
     };
-    let foreground = Foreground::prepare(adoption)?;
+    Ok(Foreground::prepare(adoption)?)
+}
+
+/// Creates and starts a container, and stays until its init has ended.
+fn run_in(
+    foreground: &Foreground,
+    (runtime, globals, args): (&Runtime, &Globals, &RunArgs),
+    id: &str,
+    bundle: Bundle,
+) -> Result<ExitStatus> {
     let (process, terminal) = create(runtime, globals, args, id, bundle)?;
+    stay(foreground, runtime, id, (&process, terminal)).map_err(|error| undo(runtime, id, error))
+}
+
+fn stay(
+    foreground: &Foreground,
+    runtime: &Runtime,
+    id: &str,
+    (process, terminal): (&Process, Option<Terminal>),
+) -> Result<ExitStatus> {
     let own = i32::try_from(std::process::id()).ok();
     let relay = runtime.listen_for_ready(id, context::notify_socket().as_deref(), own)?;
     runtime.start(id)?;
-    let status = foreground.wait(process.pid, &process.pidfd, terminal, relay)?;
-    if !args.keep {
-        runtime.delete(id, DeleteOptions { force: true })?;
+    Ok(foreground.wait(process.pid, &process.pidfd, terminal, relay)?)
+}
+
+/// Ends a container that was created but could not be run; what is left then is told behind the first error.
+fn undo(runtime: &Runtime, id: &str, error: anyhow::Error) -> anyhow::Error {
+    match runtime.delete(id, DeleteOptions { force: true }) {
+        Ok(()) => error,
+        Err(left) => anyhow::anyhow!(
+            "{error:#} (and delete the container: {})",
+            nexcage_runtime::chain(&left)
+        ),
     }
-    Ok(context::exit_code(status))
 }
 
 fn create(
@@ -84,6 +129,7 @@ fn create(
     let terminal = own
         .map(TerminalRequest::receive)
         .transpose()
-        .context("join the container's terminal")?;
+        .context("join the container's terminal")
+        .map_err(|error| undo(runtime, id, error))?;
     Ok((process, terminal))
 }

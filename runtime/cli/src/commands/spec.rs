@@ -15,7 +15,7 @@ const CONFIG: &str = "config.json";
 
 /// Writes config.json into the bundle; never over an existing one.
 pub(super) fn run(args: &SpecArgs) -> anyhow::Result<()> {
-    let mut spec = example(Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
+    let mut spec = example(is_unified());
     if args.rootless {
         make_rootless(
             &mut spec,
@@ -28,6 +28,11 @@ pub(super) fn run(args: &SpecArgs) -> anyhow::Result<()> {
     serde::Serialize::serialize(&spec, &mut json).context("write config as JSON")?;
     let directory = args.bundle.as_deref().unwrap_or(Path::new(""));
     write_new(&directory.join(CONFIG), &text)
+}
+
+/// Whether only cgroup v2 is mounted.
+pub(super) fn is_unified() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 fn write_new(path: &Path, text: &[u8]) -> anyhow::Result<()> {
@@ -51,7 +56,7 @@ fn write_new(path: &Path, text: &[u8]) -> anyhow::Result<()> {
 /// The config of a shell with few privileges, as runc's.
 ///
 /// * `is_unified`: whether only cgroup v2 is mounted; the container then gets a cgroup namespace.
-fn example(is_unified: bool) -> Value {
+pub(super) fn example(is_unified: bool) -> Value {
     let caps = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
     let mut namespaces = vec!["pid", "network", "ipc", "uts", "mount"];
     if is_unified {
@@ -99,7 +104,7 @@ fn mounts() -> Value {
 
 /// Turns the example into one that a user without privileges can run: an own user namespace, the node's network, /sys
 /// bound from the node, no gid the user does not have, and no resources.
-fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
+pub(super) fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
     let one = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
     if let Some(linux) = spec.get_mut("linux").and_then(Value::as_object_mut) {
         linux.shift_remove("resources");

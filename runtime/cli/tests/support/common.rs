@@ -15,6 +15,7 @@ pub(crate) struct Fixture {
 }
 
 /// What a command said.
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) out: String,
