@@ -29,6 +29,9 @@ cat >"$S/cni/10-bridge.conflist" <<JSON
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "pods0", "isGateway": true,
   "ipam": {"type": "host-local", "dataDir": "$S/cni-leases", "ranges": [[{"subnet": "10.88.0.0/24"}]]}}]}
 JSON
+# On a node sysfs is mounted writable already; where the first mount of a network namespace is read-only, all are.
+mkdir "$S/sysfs"
+mount -t sysfs sysfs "$S/sysfs"
 start_containerd
 image_archive busybox '["sh"]'
 image_archive pause '["pause"]'
