@@ -139,7 +139,7 @@ mod tests {
         for name in ["root/etc", "node", "volume"] {
             fs::create_dir_all(dir.path().join(name)).unwrap();
         }
-        fs::write(dir.path().join("root/file"), "").unwrap();
+        fs::File::create_new(dir.path().join("root/file")).unwrap();
         symlink("../../node", dir.path().join("root/etc/out")).unwrap();
         let volume = dir.path().join("volume");
         let mounts = vec![

@@ -12,7 +12,7 @@ use nexcage_conformance::clients::client::{CLIENTS, Client, find_program};
 use nexcage_conformance::clients::{Job, Request, Runtime, run_clients, run_stage};
 use nexcage_conformance::cri::{Verb, run_verb};
 
-/// Runs podman, buildah, containerd and docker with OCI runtimes, in sandboxes, and compares the results.
+/// Runs podman, buildah, containerd (ctr and CRI) and docker with OCI runtimes, in sandboxes, and compares the results.
 ///
 /// Succeeds if the first runtime passes all that runc passes.
 #[derive(Debug, Parser)]
