@@ -96,6 +96,15 @@ tool init-of <<'EOT'
 # init-of NAME: the process id of a container's first process.
 cri inspect "$1" | jq -r '.info.info | fromjson | .pid'
 EOT
+tool restart-containerd <<'EOT'
+# restart-containerd: ends containerd and starts it again; containers live on.
+pid=$(cat "$S/containerd.pid")
+kill "$pid"
+while [ -e "/proc/$pid" ]; do sleep 0.05; done
+setsid containerd --config "$S/containerd.toml" >>"$S/containerd.log" 2>&1 &
+echo $! >"$S/containerd.pid"
+until cri info 2>/dev/null | jq -e '.status.conditions[] | select(.type == "RuntimeReady").status' >/dev/null; do sleep 0.1; done
+EOT
 tool away <<'EOT'
 # away POD...: stops and removes pods.
 for pod; do cri stopp "$pod" && cri rmp "$pod" || exit; done

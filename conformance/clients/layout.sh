@@ -24,7 +24,8 @@ store() { # file -> digest and size
 }
 # start_containerd: starts it with $S/containerd.toml and waits until it answers.
 start_containerd() {
-    containerd --config "$S/containerd.toml" >"$S/containerd.log" 2>&1 &
+    containerd --config "$S/containerd.toml" >>"$S/containerd.log" 2>&1 &
+    echo $! >"$S/containerd.pid"
     n=0
     until ctr version >/dev/null 2>&1; do
         n=$((n + 1))

@@ -280,6 +280,27 @@ pub const CRI: &[Case] = &[
         sh("cri exec a echo a & cri exec b echo b & wait").wants(&[has("a\n"), has("b\n")]),
         sh("away one & away two & wait; cri pods").wants(&[lacks("id")]),
     ]),
+    case("probes", &[
+        sh("pod $C; box $C $C . sleep 1000"),
+        sh("for i in 1 2 3 4 5 6; do cri exec --timeout 10 $C sh -c \"exit $i\" || echo $? & done | sort; wait").wants(&[out("1\n2\n3\n4\n5\n6")]),
+        sh("away $C"),
+    ]),
+    case("cgroup-view", &[
+        sh("pod $C"),
+        sh("once $C $C res.memory_limit_in_bytes=67108864 sh -c 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes 2>/dev/null || cat memory.max; mkdir pids/x || mkdir x'")
+            .code(1)
+            .wants(&[has("67108864"), has("Read-only file system")]),
+        sh("away $C"),
+    ]),
+    case("containerd-restart", &[
+        sh("pod $C; box $C one . sleep 1000; box $C two . trapper"),
+        sh("log $C two").wants(&[out("ready")]).within(5),
+        sh("restart-containerd").limit(60),
+        sh("cri inspect one | jq .status.state; cri exec one echo alive").wants(&[out("1\nalive")]),
+        sh("cri stop --timeout 10 two; ended two").wants(&[out("43 Error")]),
+        sh("once $C three . echo new").wants(&[out("new")]),
+        sh("away $C; cri pods").wants(&[lacks("id")]),
+    ]),
     case("bridge", &[
         sh("pod $C '.hostname=\"tower\" | ns.network=0 | .linux.sysctls={\"net.ipv4.ip_unprivileged_port_start\":\"0\"}'"),
         sh("cri inspectp $C | jq -r .status.network.ip").wants(&[has("10.88.0.")]),
