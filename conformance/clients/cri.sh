@@ -103,7 +103,7 @@ kill "$pid"
 while [ -e "/proc/$pid" ]; do sleep 0.05; done
 setsid containerd --config "$S/containerd.toml" >>"$S/containerd.log" 2>&1 &
 echo $! >"$S/containerd.pid"
-until cri info 2>/dev/null | jq -e '.status.conditions[] | select(.type == "RuntimeReady").status' >/dev/null; do sleep 0.1; done
+until cri info 2>/dev/null | grep -q RuntimeReady; do sleep 0.1; done
 EOT
 tool away <<'EOT'
 # away POD...: stops and removes pods.
