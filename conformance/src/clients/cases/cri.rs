@@ -212,7 +212,7 @@ pub const CRI: &[Case] = &[
     .needs(": </dev/fuse", "no /dev/fuse, a device that containers have only when they are given it"),
     case("mounts", &[
         sh("mkdir $D/dir; echo text >$D/dir/file; pod $C"),
-        sh(r#"once $C $C '.mounts=[{container_path:"/rw",host_path:(env.D+"/dir")},{container_path:"/ro",host_path:(env.D+"/dir"),readonly:true},{container_path:"/etc/one",host_path:(env.D+"/dir/file")}]' sh -c 'cat /etc/one; echo new >/rw/new; cat /ro/new; echo no >/ro/no'"#)
+        sh(r#"once $C $C '.mounts=[{container_path:"/rw",host_path:(env.D+"/dir")},{container_path:"/ro",host_path:(env.D+"/dir"),readonly:true},{container_path:"/etc/one",host_path:(env.D+"/dir/file")}]' sh -c 'exec 2>&1; cat /etc/one; echo new >/rw/new; cat /ro/new; echo no >/ro/no'"#)
             .code(1)
             .wants(&[has("text\nnew"), has("Read-only file system")]),
         sh("ls $D/dir").wants(&[out("file\nnew")]),
