@@ -81,7 +81,10 @@ fn owner(spec: &Spec) -> Owner {
 
 fn make_below(tree: &Path, path: &Path, owner: Owner) -> Result<(), Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, tree, flags, Mode::empty())?;
+    let Ok(root) = rustix::fs::openat(CWD, tree, flags, Mode::empty()) else {
+        // The mount that needs it says so with its own words.
+        return Ok(());
+    };
     let mut parent = root
         .try_clone()
         .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
@@ -147,6 +150,7 @@ mod tests {
             mount("/v", "bind", &volume, "rbind"),
             mount("/ro", "bind", &volume, "ro"),
             mount("/v/t", "tmpfs", Path::new("tmpfs"), "nodev"),
+            mount("/gone", "bind", &dir.path().join("no-such"), "rbind"),
         ];
         let process = ProcessBuilder::default().cwd(cwd).build().unwrap();
         let spec = SpecBuilder::default().process(process).mounts(mounts).build().unwrap();
@@ -189,6 +193,7 @@ mod tests {
         check("/ro/a", &[]);
         check("/proc/self/fd/8", &[]);
         check("/file/a", &[]);
+        check("/gone/a", &[]);
     }
 
     #[test]
