@@ -22,5 +22,11 @@ trap 'echo got HUP' HUP
 echo ready
 while :; do sleep 0.1; done
 EOF
-chmod 755 bin/trapper
+# The first process of a pod: ends at SIGTERM, and reaps those who have lost their parent.
+cat >bin/pause <<'EOF'
+#!/bin/sh
+trap 'exit 0' TERM INT
+while :; do sleep 1000 & wait $!; done
+EOF
+chmod 755 bin/trapper bin/pause
 tar -C "$S/rootfs" -cf "$S/rootfs.tar" .

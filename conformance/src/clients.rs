@@ -1,4 +1,4 @@
-//! Real clients (podman, buildah, containerd, docker) against any OCI runtime.
+//! Real clients (podman, buildah, containerd with ctr and with CRI, docker) against any OCI runtime.
 //!
 //! Each pair of client and runtime gets a sandbox of its own: mount, pid, net, ipc, uts and cgroup namespaces, and one
 //! cgroup subtree. Whatever a client leaves there ends with it. A case is a row of a table in [`cases`]: shell lines as

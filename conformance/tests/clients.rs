@@ -20,6 +20,13 @@ const KILLS_TOO_HARD: &str = r#"#!/bin/sh
 [ "$1" = kill ] && exec RUNC kill "$2" 9
 exec RUNC "$@"
 "#;
+/// Leaves the limits of a container as they are.
+const IGNORES_UPDATES: &str = r#"#!/bin/sh
+for word in "$@"; do
+    [ "$word" = update ] && exit 0
+done
+exec RUNC "$@"
+"#;
 /// Creates every container without its seccomp filter.
 const FORGETS_SECCOMP: &str = r#"#!/bin/sh
 bundle=
@@ -44,10 +51,13 @@ fn main() -> ExitCode {
             move || passes(nexcage.as_deref()),
         ),
         trial("a_runtime_that_kills_too_hard_is_red", missing.clone(), || {
-            is_red(KILLS_TOO_HARD, "kill")
+            is_red(KILLS_TOO_HARD, "podman", "kill")
         }),
         trial("a_runtime_without_seccomp_is_red", missing.clone(), || {
-            is_red(FORGETS_SECCOMP, "seccomp-profile")
+            is_red(FORGETS_SECCOMP, "podman", "seccomp-profile")
+        }),
+        trial("a_runtime_that_ignores_updates_is_red", missing.clone(), || {
+            is_red(IGNORES_UPDATES, "cri", "update")
         }),
         trial("an_interrupted_run_leaves_nothing", missing, interrupted),
     ];
@@ -97,7 +107,7 @@ fn passes(nexcage: Option<&Path>) -> Result<(), Failed> {
 }
 
 /// Runs one case with a broken runtime beside the whole one; only the broken one may fail it.
-fn is_red(script: &str, case: &str) -> Result<(), Failed> {
+fn is_red(script: &str, client: &str, case: &str) -> Result<(), Failed> {
     let runc = find_program("runc").ok_or("no runc")?;
     let path = std::env::temp_dir().join(format!("nexcage-broken-{}-{case}", std::process::id()));
     let mut file = OpenOptions::new()
@@ -110,7 +120,7 @@ fn is_red(script: &str, case: &str) -> Result<(), Failed> {
     let broken = format!("broken={}", path.display());
     let output = run(&[
         "--client",
-        "podman",
+        client,
         "--filter",
         case,
         "--runtime",

@@ -23,7 +23,7 @@ use crate::launcher::{Conversation, INIT_PID, launch};
 use crate::link::{HookOrder, ToContainer};
 use crate::mend::{Mend, mend};
 use crate::normalise::Views;
-use crate::{criu, namespaces, normalise, rootfs, start, userns};
+use crate::{criu, namespaces, normalise, rootfs, start, userns, workdir};
 
 /// The libcontainer backend.
 #[derive(Debug, Default, Clone, Copy)]
@@ -61,6 +61,7 @@ impl Backend for Libcontainer {
         // The crate checks configs in its builders only: sysctls of the node, mappings without a namespace.
         Validator::validate_spec(&normal.spec).map_err(|e| Error::Init(e.to_string()))?;
         rootfs::check(request.spec, request.rootfs)?;
+        workdir::make(request.spec, request.rootfs)?;
         normalise::set_rootfs(&mut normal.spec, request.rootfs);
         let process = configured_process(request.spec)?;
         let socket = start::listen(request.dir).map_err(launch_error("listen for start"))?;

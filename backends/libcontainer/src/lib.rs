@@ -33,6 +33,7 @@ mod report;
 mod rootfs;
 mod start;
 mod userns;
+mod workdir;
 
 pub use backend::Libcontainer;
 pub use relay::{RELAY_ARG, run as run_relay};

@@ -151,7 +151,7 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
 }
 
 /// Where `path` leads in `rootfs`, as a path in the container; the part that does not exist is kept as it is.
-fn resolve(rootfs: &Path, path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve(rootfs: &Path, path: &Path) -> io::Result<PathBuf> {
     let root = rustix::fs::open(rootfs, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let real = path_of(&root)?;
     for existing in path.ancestors() {

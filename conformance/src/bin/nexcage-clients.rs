@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use nexcage_conformance::clients::client::{CLIENTS, Client, find_program};
 use nexcage_conformance::clients::{Job, Request, Runtime, run_clients, run_stage};
+use nexcage_conformance::cri::{Verb, run_verb};
 
-/// Runs podman, buildah, containerd and docker with OCI runtimes, in sandboxes, and compares the results.
+/// Runs podman, buildah, containerd (ctr and CRI) and docker with OCI runtimes, in sandboxes, and compares the results.
 ///
 /// Succeeds if the first runtime passes all that runc passes.
 #[derive(Debug, Parser)]
@@ -39,6 +40,21 @@ struct Args {
     stage: Option<String>,
     #[arg(long, hide = true)]
     job: Option<String>,
+    #[command(subcommand)]
+    tool: Option<Tool>,
+}
+
+/// What the cases use besides the clients of the machine.
+#[derive(Debug, Subcommand)]
+enum Tool {
+    /// Ask a CRI server, as crictl does
+    Cri {
+        /// The server's unix socket
+        #[arg(long, value_name = "PATH")]
+        socket: PathBuf,
+        #[command(subcommand)]
+        verb: Verb,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +71,9 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     if let (Some(stage), Some(job)) = (&args.stage, &args.job) {
         let job: Job = serde_json::from_str(job).context("read job")?;
         return Ok(run_stage(stage, &job)?);
+    }
+    if let Some(Tool::Cri { socket, verb }) = &args.tool {
+        return Ok(run_verb(verb, socket, &mut io::stdout(), &mut io::stderr())?);
     }
     let clients = select_clients(&args.clients)?;
     if args.list {

@@ -2,6 +2,7 @@
 
 mod buildah;
 mod containerd;
+mod cri;
 mod docker;
 mod engine;
 mod leftovers;
@@ -11,6 +12,7 @@ mod security;
 
 pub use buildah::BUILDAH;
 pub use containerd::CONTAINERD;
+pub use cri::CRI;
 pub use docker::DOCKER;
 pub use engine::ENGINE;
 pub use leftovers::LEFTOVERS;

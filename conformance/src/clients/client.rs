@@ -60,9 +60,24 @@ pub const CLIENTS: &[Client] = &[
         program: "ctr",
         remove: "ctr t rm -f",
         packages: &[("containerd", "containerd"), ("containerd", "ctr")],
-        setup: include_str!("../../clients/containerd.sh"),
+        setup: concat!(
+            include_str!("../../clients/layout.sh"),
+            include_str!("../../clients/containerd.sh")
+        ),
         sweep: "for c in $(ctr c ls -q); do ctr t rm -f $c; ctr c rm $c; done",
         cases: &[cases::CONTAINERD, cases::LEFTOVERS],
+    },
+    Client {
+        name: "cri",
+        program: "cri",
+        remove: "cri rm",
+        packages: &[("containerd", "containerd"), ("containerd", "ctr"), ("jq", "jq")],
+        setup: concat!(
+            include_str!("../../clients/layout.sh"),
+            include_str!("../../clients/cri.sh")
+        ),
+        sweep: "away $(cri pods | jq -r '.items[].id')",
+        cases: &[cases::CRI, cases::LEFTOVERS],
     },
     Client {
         name: "docker",

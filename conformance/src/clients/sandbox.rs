@@ -30,6 +30,8 @@ const V2_ROOT: &str = "/sys/fs/cgroup";
 const IMAGE_SCRIPT: &str = include_str!("../../clients/image.sh");
 /// Programs on the search path of every line.
 const TOOLS: &[(&str, &str)] = &[("cgroup-value", include_str!("../../clients/cgroup-value.sh"))];
+/// The name of this program in the sandbox: it has the CRI client.
+const OWN: &str = "nexcage-clients";
 /// Files that lines name as `$S/NAME`.
 const FILES: &[(&str, &str)] = &[("no-mkdir.json", include_str!("../../clients/no-mkdir.json"))];
 
@@ -118,12 +120,26 @@ pub(super) fn read_hierarchies() -> Result<Vec<Hierarchy>> {
     Ok(text.lines().filter_map(parse_hierarchy).collect())
 }
 
-fn parse_hierarchy(line: &str) -> Option<Hierarchy> {
+/// The cgroup mounts elsewhere, which runc would take for the ones to use when they come first.
+fn read_strays() -> Result<Vec<PathBuf>> {
+    let path = PathBuf::from("/proc/self/mountinfo");
+    let text = fs::read_to_string(&path).map_err(|source| SandboxError::Read { path, source })?;
+    let strays = text.lines().filter_map(parse_cgroup_mount);
+    let strays = strays.map(|(at, ..)| at).filter(|at| !at.starts_with(V2_ROOT));
+    Ok(strays.map(PathBuf::from).collect())
+}
+
+/// Where a cgroup hierarchy is mounted, its type and the options of its file system.
+fn parse_cgroup_mount(line: &str) -> Option<(&str, &str, &str)> {
     let (left, right) = line.split_once(" - ")?;
     let at = left.split(' ').nth(4)?;
     let mut right = right.split(' ');
     let fstype = right.next().filter(|fstype| matches!(*fstype, "cgroup" | "cgroup2"))?;
-    let options = right.nth(1).unwrap_or_default();
+    Some((at, fstype, right.nth(1).unwrap_or_default()))
+}
+
+fn parse_hierarchy(line: &str) -> Option<Hierarchy> {
+    let (at, fstype, options) = parse_cgroup_mount(line)?;
     let kept = options
         .split(',')
         .filter(|option| !matches!(*option, "rw" | "ro" | "xattr" | "clone_children"));
@@ -234,12 +250,9 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
 pub(super) fn init(job: &Job) -> Result<u8> {
     tie_to_parent()?;
     let hierarchies = read_hierarchies()?;
-    // Opened before /run is covered: the runtime may lie there.
-    let path = &job.runtime.path;
-    let runtime = File::open(path).map_err(|source| SandboxError::Read {
-        path: path.clone(),
-        source,
-    })?;
+    // Opened before /run is covered: they may lie there.
+    let runtime = open_program(&job.runtime.path)?;
+    let own = open_program(&read_own_path()?)?;
     mount_at("none", "/", "", MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
     mount_at("proc", "/proc", "proc", MsFlags::empty(), "")?;
     mount_cgroups(&hierarchies)?;
@@ -256,13 +269,30 @@ pub(super) fn init(job: &Job) -> Result<u8> {
     for (name, text) in FILES {
         create_file(&Path::new(FOLDER).join(name), text)?;
     }
-    let seen = runtime_path(job);
-    create_file(&seen, "")?;
-    let from = format!("/proc/self/fd/{}", runtime.as_raw_fd());
-    mount_at(&from, &seen.to_string_lossy(), "", MsFlags::MS_BIND, "")?;
-    drop(runtime);
+    show_program(runtime, &runtime_path(job))?;
+    show_program(own, &Path::new(FOLDER).join("bin").join(OWN))?;
     let worker = start_stage("work", job)?;
     reap_until(worker.id())
+}
+
+fn open_program(path: &Path) -> Result<File> {
+    File::open(path).map_err(|source| SandboxError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The path of this program; the link itself leads into a mount namespace of before, from which nothing can be bound.
+fn read_own_path() -> Result<PathBuf> {
+    let path = PathBuf::from("/proc/self/exe");
+    fs::read_link(&path).map_err(|source| SandboxError::Read { path, source })
+}
+
+/// Makes a program visible at `on`.
+fn show_program(program: File, on: &Path) -> Result<()> {
+    create_file(on, "")?;
+    let from = format!("/proc/self/fd/{}", program.as_raw_fd());
+    mount_at(&from, &on.to_string_lossy(), "", MsFlags::MS_BIND, "")
 }
 
 fn runtime_path(job: &Job) -> PathBuf {
@@ -308,11 +338,13 @@ fn cover(name: &str) -> Result<()> {
 /// a plain folder among them makes some clients look for a controller that does not exist.
 fn mount_cgroups(hierarchies: &[Hierarchy]) -> Result<()> {
     let root = Path::new(V2_ROOT);
-    umount2(root, MntFlags::MNT_DETACH).map_err(|source| SandboxError::Mount {
-        fstype: "none".to_owned(),
-        on: root.to_owned(),
-        source,
-    })?;
+    for at in read_strays()?.iter().map(PathBuf::as_path).chain([root]) {
+        umount2(at, MntFlags::MNT_DETACH).map_err(|source| SandboxError::Mount {
+            fstype: "none".to_owned(),
+            on: at.to_owned(),
+            source,
+        })?;
+    }
     let unified = hierarchies.iter().any(|hierarchy| hierarchy.at == root);
     if !unified {
         mount_at("tmpfs", V2_ROOT, "tmpfs", MsFlags::empty(), "mode=755")?;
@@ -445,5 +477,8 @@ mod tests {
         assert_eq!(options(named).as_deref(), Some("name=systemd"));
         assert_eq!(options(v2).as_deref(), Some(""));
         assert_eq!(options("31 24 0:27 / /proc rw - proc proc rw"), None);
+        let elsewhere = "31 24 0:27 /.. /tmp/x/cpu rw - cgroup none rw,cpu";
+        assert_eq!(options(elsewhere), None);
+        assert_eq!(parse_cgroup_mount(elsewhere).map(|(at, ..)| at), Some("/tmp/x/cpu"));
     }
 }

@@ -179,6 +179,4 @@ pub const CONTAINERD: &[Case] = &[
             sh("ctr t rm -f $C-b; ctr c rm $C-a $C-b"),
         ],
     ),
-    case("cri", &[sh("crictl --runtime-endpoint unix://$CONTAINERD_ADDRESS info")])
-        .needs("command -v crictl", "crictl is in no Debian 12 package; the CRI plugin cannot be called without it"),
 ];

@@ -10,7 +10,7 @@ pub const LEFTOVERS: &[Case] = &[case(
             .code(1)
             .wants(&[out("")])
             .within(5),
-        sh("find /sys/fs/cgroup -depth -type d | grep -E '/(docker/[0-9a-f]{64}|docker/buildkit/.|libpod-[0-9a-f]{64}|libpod_parent/[0-9a-f]{64}/.|buildah-|default/.)' | head -n 5")
+        sh("find /sys/fs/cgroup -depth -type d | grep -E '/(docker/[0-9a-f]{64}|docker/buildkit/.|libpod-[0-9a-f]{64}|libpod_parent/[0-9a-f]{64}/.|buildah-|default/.|k8s.io/.|kubepods/pod[^/]*/.)' | head -n 5")
             .wants(&[out("")])
             .within(5),
         sh("ls -l /proc/[0-9]*/exe 2>/dev/null | grep \" $RT\\$\"").code(1).within(5),
