@@ -140,7 +140,7 @@ type Result<T> = std::result::Result<T, CriError>;
 ///
 /// # Errors
 ///
-/// [`CriError::Call`] with the server's words when it refused.
+/// An error with the server's words when it refused.
 pub fn run_verb(verb: &Verb, socket: &Path, out: &mut impl Write, err: &mut impl Write) -> Result<u8> {
     let channel = Channel::open(socket).map_err(|source| CriError::Call {
         verb: "reach the CRI server",
