@@ -31,6 +31,9 @@ pub(crate) fn make(spec: &Spec, rootfs: &Path) -> Result<(), Error> {
     let Some(process) = spec.process() else { return Ok(()) };
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let cwd = clean(process.cwd());
+    if cwd == Path::new("/") {
+        return Ok(());
+    }
     let cwd = resolve(rootfs, &cwd).unwrap_or(cwd);
     let Some((tree, rest)) = place(&cwd, mounts, rootfs) else {
         return Ok(());

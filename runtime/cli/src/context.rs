@@ -63,17 +63,12 @@ pub(crate) fn notify_socket() -> Option<PathBuf> {
 
 /// Starts a container and, where somebody waits for its readiness, returns once it is ready or has ended.
 pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
-    let relay = runtime.listen_for_ready(id, notify_socket().as_deref(), None)?;
-    let init = runtime.snapshot(id)?.pid();
-    let pidfd = relay
-        .as_ref()
-        .map(|_| PidFd::open(init))
-        .transpose()
-        .context("open init's pidfd")?;
+    let Some(relay) = runtime.listen_for_ready(id, notify_socket().as_deref(), None)? else {
+        return Ok(runtime.start(id)?);
+    };
+    let init = PidFd::open(runtime.snapshot(id)?.pid()).context("open init's pidfd")?;
     runtime.start(id)?;
-    if let (Some(relay), Some(pidfd)) = (relay, pidfd) {
-        relay.wait(&pidfd)?;
-    }
+    relay.wait(&init)?;
     Ok(())
 }
 

@@ -44,8 +44,9 @@ impl Runtime {
         value: Option<&Path>,
         main_pid: Option<i32>,
     ) -> Result<Option<NotifyRelay>, Error> {
+        let Some(value) = value else { return Ok(None) };
         let snapshot = self.snapshot(id)?;
-        let socket = NotifySocket::new(value, &self.store.dir(&snapshot.record.id)).filter(NotifySocket::is_made);
+        let socket = NotifySocket::new(Some(value), &self.store.dir(&snapshot.record.id)).filter(NotifySocket::is_made);
         let listen = |socket: NotifySocket| socket.listen(main_pid.unwrap_or_else(|| snapshot.pid()));
         socket.map(listen).transpose().map_err(Error::Notify)
     }
