@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod checkpoint;
+mod console;
 mod create;
 mod delete;
 mod events;

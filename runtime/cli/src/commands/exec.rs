@@ -1,6 +1,5 @@
 //! `exec`.
 
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,11 +8,12 @@ use nexcage_backend::Process;
 use nexcage_cgroups::SubCgroup;
 use nexcage_runtime::foreground::{Adoption, Foreground};
 use nexcage_runtime::inherited::{Activation, Inherited};
-use nexcage_runtime::terminal::{Terminal, TerminalRequest, check, connect_console};
+use nexcage_runtime::terminal::{Terminal, check};
 use nexcage_runtime::{ExecOptions, ProcessChanges, ProcessSource, Runtime};
 use nexcage_sys::fds;
 use oci_spec::runtime::{Capability, Process as OciProcess};
 
+use super::console::Console;
 use crate::args::{ExecArgs, Globals};
 use crate::{context, report};
 
@@ -99,14 +99,9 @@ fn exec(runtime: &Runtime, mut process: OciProcess, args: &ExecArgs) -> Result<(
     let sub_cgroup = (!args.cgroup.is_empty())
         .then(|| SubCgroup::parse(&args.cgroup))
         .transpose()?;
-    let socket = args.files.console_socket.as_deref().map(connect_console).transpose()?;
-    let wants_own = process.terminal() == Some(true) && socket.is_none();
-    let own = wants_own.then(TerminalRequest::open).transpose()?;
+    let console = Console::open(args.files.console_socket.as_deref(), process.terminal() == Some(true))?;
     let options = ExecOptions {
-        console: socket
-            .as_ref()
-            .map(AsFd::as_fd)
-            .or(own.as_ref().map(TerminalRequest::console)),
+        console: console.fd(),
         preserve_fds: inherited.count(),
         ignore_paused: args.ignore_paused,
         sub_cgroup: sub_cgroup.as_ref(),
@@ -114,10 +109,7 @@ fn exec(runtime: &Runtime, mut process: OciProcess, args: &ExecArgs) -> Result<(
         pidfd_socket: args.pidfd_socket.as_deref(),
     };
     let made = runtime.exec(&args.id, &process, &options)?;
-    let terminal = own
-        .map(TerminalRequest::receive)
-        .transpose()
-        .context("join the process's terminal")?;
+    let terminal = console.receive().context("join the process's terminal")?;
     Ok((made, terminal))
 }
 

@@ -1,16 +1,16 @@
 //! `restore`: a checkpoint becomes a container again, and, in the foreground, wait and delete.
 
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use nexcage_backend::Process;
-use nexcage_runtime::foreground::{Adoption, Foreground};
-use nexcage_runtime::terminal::{Terminal, TerminalRequest, check, connect_console};
+use nexcage_runtime::terminal::{Terminal, check};
 use nexcage_runtime::{DeleteOptions, RestoreOptions, Runtime};
 
 use super::checkpoint::Paths;
+use super::console::Console;
 use super::create::{Making, wants_terminal};
+use super::run::prepare;
 use crate::args::{Globals, RestoreArgs};
 use crate::context;
 
@@ -23,12 +23,7 @@ pub(super) fn run(globals: &Globals, args: &RestoreArgs) -> Result<ExitCode> {
         restore(&runtime, globals, args, bundle)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let adoption = if args.no_subreaper {
-        Adoption::Leave
-    } else {
-        Adoption::Subreaper
-    };
-    let foreground = Foreground::prepare(adoption)?;
+    let foreground = prepare(args.no_subreaper)?;
     let (process, terminal) = restore(&runtime, globals, args, bundle)?;
     let status = foreground.wait(process.pid, &process.pidfd, terminal, None)?;
     runtime.delete(&args.id, DeleteOptions { force: true })?;
@@ -50,14 +45,8 @@ fn restore(
         preserve_fds: 0,
     };
     let mut create = making.plan(&mut bundle)?;
-    let socket = args.files.console_socket.as_deref().map(connect_console).transpose()?;
-    let own = (wants_terminal(&bundle) && socket.is_none())
-        .then(TerminalRequest::open)
-        .transpose()?;
-    create.console = socket
-        .as_ref()
-        .map(AsFd::as_fd)
-        .or(own.as_ref().map(TerminalRequest::console));
+    let console = Console::open(args.files.console_socket.as_deref(), wants_terminal(&bundle))?;
+    create.console = console.fd();
     let paths = Paths::of(&args.criu)?;
     let options = RestoreOptions {
         criu: paths.options(&args.criu),
@@ -66,9 +55,6 @@ fn restore(
         lsm_mount_context: args.lsm_mount_context.as_deref().filter(|text| !text.is_empty()),
     };
     let process = runtime.restore(&args.id, &bundle, &create, &options)?;
-    let terminal = own
-        .map(TerminalRequest::receive)
-        .transpose()
-        .context("join the container's terminal")?;
+    let terminal = console.receive().context("join the container's terminal")?;
     Ok((process, terminal))
 }

@@ -5,17 +5,17 @@ mod local;
 mod observer;
 mod privilege;
 
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use nexcage_backend::Process;
 use nexcage_oci::Bundle;
 use nexcage_runtime::foreground::{Adoption, Foreground};
-use nexcage_runtime::terminal::{Terminal, TerminalRequest, check, connect_console};
+use nexcage_runtime::terminal::{Terminal, check};
 use nexcage_runtime::{DeleteOptions, Runtime};
 use nexcage_sys::pidfd::ExitStatus;
 
+use super::console::Console;
 use super::create::{Making, wants_terminal};
 use crate::args::{Globals, RunArgs, RunSource};
 use crate::context;
@@ -49,7 +49,7 @@ fn run_bundle(runtime: &Runtime, globals: &Globals, args: &RunArgs, id: &str, bu
         context::start(runtime, id)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let foreground = prepare(args)?;
+    let foreground = prepare(args.no_subreaper)?;
     let status = run_in(&foreground, (runtime, globals, args), id, bundle)?;
     if !args.keep {
         runtime.delete(id, DeleteOptions { force: true })?;
@@ -58,8 +58,8 @@ fn run_bundle(runtime: &Runtime, globals: &Globals, args: &RunArgs, id: &str, bu
 }
 
 /// Blocks signals and adopts orphans, as the flags say.
-fn prepare(args: &RunArgs) -> Result<Foreground> {
-    let adoption = if args.no_subreaper {
+pub(super) fn prepare(no_subreaper: bool) -> Result<Foreground> {
+    let adoption = if no_subreaper {
         Adoption::Leave
     } else {
         Adoption::Subreaper
@@ -117,18 +117,11 @@ fn create(
         preserve_fds: args.preserve_fds,
     };
     let mut options = making.plan(&mut bundle)?;
-    let socket = args.files.console_socket.as_deref().map(connect_console).transpose()?;
-    let own = (wants_terminal(&bundle) && socket.is_none())
-        .then(TerminalRequest::open)
-        .transpose()?;
-    options.console = socket
-        .as_ref()
-        .map(AsFd::as_fd)
-        .or(own.as_ref().map(TerminalRequest::console));
+    let console = Console::open(args.files.console_socket.as_deref(), wants_terminal(&bundle))?;
+    options.console = console.fd();
     let process = runtime.create(id, &bundle, &options)?;
-    let terminal = own
-        .map(TerminalRequest::receive)
-        .transpose()
+    let terminal = console
+        .receive()
         .context("join the container's terminal")
         .map_err(|error| undo(runtime, id, error))?;
     Ok((process, terminal))

@@ -150,7 +150,7 @@ impl<'a> Local<'a> {
         let globals_root = root::state_root(globals)?;
         let runtime = context::runtime(globals)?;
         let data = data_directory(args)?;
-        let foreground = prepare(args)?;
+        let foreground = prepare(args.no_subreaper)?;
         let waiting = Waiting::open().context("listen for signals")?;
         let privilege = privilege::enter_mount_namespace()?;
         make_private(&data)?;
