@@ -75,7 +75,8 @@ impl Backend for Libcontainer {
                 .and_then(|h| h.start_container().clone())
                 .unwrap_or_default(),
             state: request.state.clone(),
-            open_to_runtime: nexcage_sys::userns::euid() != 0 && makes_namespace(request.spec, LinuxNamespaceType::Pid),
+            open_to_runtime: nexcage_sys::userns::euid() != 0
+                && namespaces::makes(request.spec, LinuxNamespaceType::Pid),
         };
         let mut launch_request = Launch {
             id: request.id,
@@ -145,13 +146,9 @@ impl Backend for Libcontainer {
         let socket = container.dir.join(&launch_request.notify_socket);
         // An exec of the same process id may have been killed.
         remove_if_there(&socket)?;
-        let made = launch(&mut launch_request, &mut ExecConversation);
-        // Only a failed one leaves it, and its own error says more than that of the removal.
-        made.as_ref()
-            .map(drop)
-            .or_else(|_failed| remove_if_there(&socket))
-            .unwrap_or_default();
-        let made = made?;
+        let made = launch(&mut launch_request, &mut ExecConversation)
+            // Only a failed one leaves it, and its own error says more than that of the removal.
+            .inspect_err(|_failed| remove_if_there(&socket).unwrap_or_default())?;
         own_stdio(&made, request.spec)?;
         Ok(made)
     }
@@ -214,13 +211,6 @@ impl Backend for Libcontainer {
         }
         Ok(())
     }
-}
-
-/// Whether the container gets a new namespace, in which no other process is that could reach its init.
-fn makes_namespace(spec: &Spec, wanted: LinuxNamespaceType) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
-    let mut namespaces = namespaces.into_iter().flatten();
-    namespaces.any(|ns| ns.typ() == wanted && ns.path().as_ref().is_none_or(|path| path.as_os_str().is_empty()))
 }
 
 fn remove_if_there(path: &std::path::Path) -> Result<(), Error> {

@@ -10,7 +10,6 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
 
 /// Deepest directory that is copied; the kernel's own limit on a path is near it.
 const MAX_DEPTH: usize = 1000;
@@ -44,8 +43,7 @@ pub(crate) fn copy_mode(path: &Path) -> io::Result<()> {
 
 /// The directory that the mount on `path` covers, and its own root; `None` when nothing is covered.
 fn open_both(path: &Path) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let root = rustix::mount::open_tree(rustix::fs::CWD, "/", flags)?;
+    let root = nexcage_sys::mount::clone_tree(Path::new("/"))?;
     let relative = path.strip_prefix("/").unwrap_or(path);
     let covered = match open_dir_in(root.as_fd(), relative) {
         Ok(dir) => dir,

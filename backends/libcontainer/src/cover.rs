@@ -20,6 +20,7 @@ use oci_spec::runtime::{Mount, Spec};
 
 use crate::executor::Kind;
 use crate::launch::Launch;
+use crate::rootfs::is_bind;
 
 /// Folder in the container's directory that libcontainer takes for a cgroup.
 const INERT: &str = "cgroup";
@@ -157,12 +158,10 @@ fn keep_visible(mounts: &mut [Mount]) -> io::Result<Vec<(OwnedFd, PathBuf)>> {
 
 /// The source of a bind mount that lies in the hierarchies' directory, or brings it along.
 fn covered_source(mount: &Mount) -> Option<PathBuf> {
-    let options = || mount.options().iter().flatten();
-    let recursive = options().any(|option| option == "rbind");
-    let bind = recursive || mount.typ().as_deref() == Some("bind") || options().any(|option| option == "bind");
-    if !bind {
+    if !is_bind(mount) {
         return None;
     }
+    let recursive = mount.options().iter().flatten().any(|option| option == "rbind");
     // A source that is not there is libcontainer's to name.
     let source = fs::canonicalize(mount.source().as_ref()?).ok()?;
     let inside = source.starts_with(CGROUP_ROOT);

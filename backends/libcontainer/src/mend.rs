@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nexcage_backend::Error;
@@ -14,9 +14,11 @@ use nexcage_sys::mount::{self as mount_tree, Attributes};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
-use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, sethostname, setresgid, setresuid};
+use nix::unistd::{chdir, chroot, fchdir, sethostname};
 
 use crate::copy_up::{copy_mode, copy_up, open_beside_mounts};
+use crate::namespaces::shares_user_namespace;
+use crate::userns::become_root;
 
 /// One thing to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,9 +239,10 @@ fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
     let names_host = mends
         .iter()
         .any(|m| matches!(m, Mend::Hostname(_) | Mend::Domainname(_)));
-    let user = if userns { Some(open("ns/user")?) } else { None };
     // A joined one can be the caller's own, which cannot be entered again.
-    let user = user.filter(|file| !is_own_user_namespace(file));
+    let user = (userns && shares_user_namespace(pid) != Some(true))
+        .then(|| open("ns/user"))
+        .transpose()?;
     let uts = if names_host { Some(open("ns/uts")?) } else { None };
     let (mnt, root) = (open("ns/mnt")?, open("root")?);
     let join = |ns: &File, flag, name| setns(ns.as_fd(), flag).map_err(|e| MendError::Enter(name, e));
@@ -254,19 +257,6 @@ fn enter(pid: i32, mends: &[Mend], userns: bool) -> Result<(), MendError> {
     fchdir(std::os::fd::AsRawFd::as_raw_fd(&root)).map_err(MendError::Root)?;
     chroot(".").map_err(MendError::Root)?;
     chdir("/").map_err(MendError::Root)
-}
-
-fn is_own_user_namespace(file: &File) -> bool {
-    let inode = |meta: io::Result<std::fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
-    let own = inode(std::fs::metadata("/proc/self/ns/user"));
-    own.is_some() && own == inode(file.metadata())
-}
-
-/// Takes the ids that the user namespace maps to root, with every power there.
-fn become_root() -> Result<(), Errno> {
-    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
-    setresgid(gid, gid, gid)?;
-    setresuid(uid, uid, uid)
 }
 
 fn apply(mend: &Mend, tree: Option<&OwnedFd>) -> Result<(), MendError> {

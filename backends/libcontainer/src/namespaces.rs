@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType as Type, Spec};
 
@@ -18,15 +18,29 @@ pub(crate) struct Opened {
 
 /// Whether the config gives the container a namespace of this kind, new or joined.
 pub(crate) fn has(spec: &Spec, wanted: Type) -> bool {
+    configured(spec).any(|ns| ns.typ() == wanted)
+}
+
+/// Whether the container gets a new namespace of this kind, in which no other process is.
+pub(crate) fn makes(spec: &Spec, wanted: Type) -> bool {
+    configured(spec).any(|ns| ns.typ() == wanted && path_of(ns).is_none())
+}
+
+/// The namespaces of the config.
+pub(crate) fn configured(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
-    namespaces.into_iter().flatten().any(|ns| ns.typ() == wanted)
+    namespaces.into_iter().flatten()
+}
+
+/// Path of a namespace that is joined; an empty one stands for a new namespace.
+pub(crate) fn path_of(namespace: &LinuxNamespace) -> Option<&Path> {
+    namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
 /// Opens the namespaces of process `pid` that the config gives the container, or that it joined.
 pub(crate) fn open(pid: i32, spec: &Spec) -> io::Result<Opened> {
-    let configured = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     let mut files = Vec::new();
-    for namespace in configured.into_iter().flatten() {
+    for namespace in configured(spec) {
         let path = format!("/proc/{pid}/ns/{}", file_name(namespace.typ()));
         match File::open(path) {
             Ok(file) => files.push((namespace.typ(), file)),
@@ -61,7 +75,7 @@ fn open_time(pid: i32, files: &[(Type, File)]) -> io::Result<Option<File>> {
 }
 
 /// Whether a process is in the caller's user namespace; `None` where the caller may not know.
-fn shares_user_namespace(pid: i32) -> Option<bool> {
+pub(crate) fn shares_user_namespace(pid: i32) -> Option<bool> {
     let read = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
     Some(read("self")? == read(&pid.to_string())?)
 }
@@ -84,7 +98,8 @@ impl Opened {
     }
 }
 
-const fn file_name(typ: Type) -> &'static str {
+/// Name of a kind of namespace in `/proc/PID/ns`.
+pub(crate) const fn file_name(typ: Type) -> &'static str {
     match typ {
         Type::Mount => "mnt",
         Type::Cgroup => "cgroup",

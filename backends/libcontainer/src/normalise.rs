@@ -138,10 +138,10 @@ fn normalise_hostname(spec: &mut Spec, linux: &Linux, mends: &mut Vec<Mend>) {
     if !joined {
         return;
     }
-    if let Some(name) = spec.hostname().clone().filter(|n| !n.is_empty()) {
+    if let Some(name) = spec.hostname().clone() {
         mends.push(Mend::Hostname(name));
     }
-    if let Some(name) = spec.domainname().clone().filter(|n| !n.is_empty()) {
+    if let Some(name) = spec.domainname().clone() {
         mends.push(Mend::Domainname(name));
     }
 }

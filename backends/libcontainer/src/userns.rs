@@ -35,10 +35,14 @@ pub(crate) fn enter(spec: &mut Spec, link: &OwnedFd) -> Result<(), String> {
         }
         None => make(link)?,
     }
+    become_root().map_err(|e| format!("become root of the user namespace: {e}"))
+}
+
+/// Takes the ids that the user namespace of this process maps to root, with every power there.
+pub(crate) fn become_root() -> nix::Result<()> {
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
-    setresgid(gid, gid, gid)
-        .and_then(|()| setresuid(uid, uid, uid))
-        .map_err(|e| format!("become root of the user namespace: {e}"))
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)
 }
 
 /// Removes the user namespace and its mappings from the config, and returns its path if it has one.

@@ -169,10 +169,7 @@ fn look(root: &OwnedFd, path: &Path) -> Result<Seen, ImpliedError> {
 
 fn open(root: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags.bits().cast_signed();
-    file::open_below(root.as_fd(), path, flags, 0, Resolve::NoLinks).map_err(|error| match error {
-        FileError::Open { source, .. } => source,
-        other => io::Error::other(other),
-    })
+    file::open_below(root.as_fd(), path, flags, 0, Resolve::NoLinks).map_err(FileError::into_io)
 }
 
 /// Whether the layer makes the directory or a parent opaque.

@@ -191,10 +191,7 @@ fn open_in(folder: &OwnedFd, part: &Path) -> io::Result<File> {
     let flags = (OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
         .bits()
         .cast_signed();
-    let file = file::open_below(folder.as_fd(), part, flags, 0, Resolve::Beneath).map_err(|error| match error {
-        FileError::Open { source, .. } => source,
-        other => io::Error::other(other),
-    })?;
+    let file = file::open_below(folder.as_fd(), part, flags, 0, Resolve::Beneath).map_err(FileError::into_io)?;
     let mode = rustix::fs::fstat(&file)?.st_mode;
     if FileType::from_raw_mode(mode) != FileType::RegularFile {
         return Err(io::Error::other("not a regular file"));

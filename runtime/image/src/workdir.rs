@@ -54,10 +54,7 @@ fn make(rootfs: &Path, path: &Path) -> io::Result<()> {
 
 fn open(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = (OFlags::PATH | OFlags::DIRECTORY).bits().cast_signed();
-    file::open_below(root.as_fd(), path, flags, 0, Resolve::InRoot).map_err(|error| match error {
-        FileError::Open { source, .. } => source,
-        other => io::Error::other(other),
-    })
+    file::open_below(root.as_fd(), path, flags, 0, Resolve::InRoot).map_err(FileError::into_io)
 }
 
 #[cfg(test)]

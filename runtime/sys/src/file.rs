@@ -84,6 +84,17 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// The kernel's answer where a file could not be opened; else this error.
+    #[must_use]
+    pub fn into_io(self) -> io::Error {
+        match self {
+            Self::Open { source, .. } => source,
+            other => io::Error::other(other),
+        }
+    }
+}
+
 /// Whether a written file must survive a power loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {

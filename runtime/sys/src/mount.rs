@@ -7,33 +7,24 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
-/// `struct mount_attr` of the kernel, version 0.
-#[repr(C)]
-struct MountAttr {
-    attr_set: u64,
-    attr_clr: u64,
-    propagation: u64,
-    userns_fd: u64,
-}
-
 /// Attributes of a mount, as `mount_setattr(2)` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes(u64);
 
 impl Attributes {
     /// `MOUNT_ATTR_RDONLY`.
-    pub const READ_ONLY: Self = Self(0x1);
+    pub const READ_ONLY: Self = Self(libc::MOUNT_ATTR_RDONLY);
     /// `MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV` and `MOUNT_ATTR_NOEXEC`.
-    pub const NO_PROGRAMS: Self = Self(0x2 | 0x4 | 0x8);
+    pub const NO_PROGRAMS: Self = Self(libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC);
 
     /// The attribute that a mount option adds, if it adds one.
     #[must_use]
     pub fn of_option(option: &str) -> Option<Self> {
         match option {
             "ro" => Some(Self::READ_ONLY),
-            "nosuid" => Some(Self(0x2)),
-            "nodev" => Some(Self(0x4)),
-            "noexec" => Some(Self(0x8)),
+            "nosuid" => Some(Self(libc::MOUNT_ATTR_NOSUID)),
+            "nodev" => Some(Self(libc::MOUNT_ATTR_NODEV)),
+            "noexec" => Some(Self(libc::MOUNT_ATTR_NOEXEC)),
             _ => None,
         }
     }
@@ -71,7 +62,7 @@ pub fn clone_trees(path: &Path) -> io::Result<OwnedFd> {
 ///
 /// Kernel: `mount_setattr(2)`, Linux 5.12.
 pub fn set_attributes(tree: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
-    let attr = MountAttr {
+    let attr = libc::mount_attr {
         attr_set: attributes.0,
         attr_clr: 0,
         propagation: 0,
@@ -85,7 +76,7 @@ pub fn set_attributes(tree: BorrowedFd<'_>, attributes: Attributes) -> io::Resul
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
             &raw const attr,
-            size_of::<MountAttr>(),
+            size_of::<libc::mount_attr>(),
         )
     };
     if result < 0 {

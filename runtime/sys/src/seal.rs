@@ -12,8 +12,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags};
-use rustix::mount::OpenTreeFlags;
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+
+use crate::mount::{self, Attributes};
 
 const SELF_EXE: &str = "/proc/self/exe";
 const MEMFD_NAME: &str = "nexcage";
@@ -155,33 +156,9 @@ fn has_all_seals() -> rustix::io::Result<bool> {
 }
 
 fn open_read_only_clone() -> io::Result<OwnedFd> {
-    let clone = rustix::mount::open_tree(
-        CWD,
-        SELF_EXE,
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-    )?;
-    let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
-    // SAFETY: the path is an empty NUL-terminated string, the record is whole and its size is passed with it.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            clone.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            &raw const attributes,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    if result == 0 {
-        Ok(clone)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let clone = mount::clone_tree(Path::new(SELF_EXE))?;
+    mount::set_attributes(clone.as_fd(), Attributes::READ_ONLY)?;
+    Ok(clone)
 }
 
 fn open_sealed_copy() -> io::Result<OwnedFd> {

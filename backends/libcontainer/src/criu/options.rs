@@ -16,6 +16,8 @@ use rust_criu::rust_criu_protobuf::rpc::{Criu_cg_mode, Criu_opts, Ext_mount_map}
 
 use super::log::Log;
 use super::mount_points::Root;
+use crate::namespaces;
+use crate::rootfs::is_bind;
 
 /// Annotation that names another configuration file for CRIU, or, when empty, none.
 const CONFIG_ANNOTATION: &str = "org.criu.config";
@@ -204,9 +206,7 @@ pub(super) fn externals(spec: &Spec, root: &Root, bundle: &Path, cgroup: &Cgroup
 
 /// Source of a bind mount.
 pub(super) fn bind_source(mount: &Mount, bundle: &Path) -> Option<PathBuf> {
-    let by_option = mount.options().iter().flatten().any(|o| o == "bind" || o == "rbind");
-    let is_bind = by_option || mount.typ().as_deref() == Some("bind");
-    is_bind.then(|| bundle.join(mount.source().clone().unwrap_or_default()))
+    is_bind(mount).then(|| bundle.join(mount.source().clone().unwrap_or_default()))
 }
 
 /// The masked files: each is the null device, mounted. A masked directory is a tmpfs, which CRIU saves.
@@ -246,16 +246,7 @@ impl Joined<'_> {
 
     /// Name of the type in CRIU's options.
     pub(super) const fn name(&self) -> &'static str {
-        match self.typ {
-            Type::Mount => "mnt",
-            Type::Cgroup => "cgroup",
-            Type::Uts => "uts",
-            Type::Ipc => "ipc",
-            Type::User => "user",
-            Type::Pid => "pid",
-            Type::Network => "net",
-            Type::Time => "time",
-        }
+        namespaces::file_name(self.typ)
     }
 
     /// Name under which an external namespace is saved; images of other runtimes have the same.
@@ -278,15 +269,9 @@ impl Joined<'_> {
 
 /// The namespaces that the config joins by path.
 pub(super) fn joined(spec: &Spec) -> Vec<Joined<'_>> {
-    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
-    let named =
-        |ns: &'_ oci_spec::runtime::LinuxNamespace| ns.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty());
-    namespaces
-        .into_iter()
-        .flatten()
-        .filter(|ns| named(ns))
+    namespaces::configured(spec)
         .filter_map(|ns| {
-            let path = ns.path().as_deref()?;
+            let path = namespaces::path_of(ns)?;
             Some(Joined { typ: ns.typ(), path })
         })
         .collect()
