@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::cgroup::Cgroup;
 use crate::dir::{Dir, find_value};
@@ -36,11 +36,7 @@ enum Source {
     /// v1: the kernel counts up an eventfd. The file must stay open.
     Event { event: EventFd, _control: File },
     /// v2: the kernel marks two files as modified.
-    Watch {
-        inotify: Inotify,
-        kills: WatchDescriptor,
-        seen: u64,
-    },
+    Watch { inotify: Inotify, seen: u64 },
 }
 
 impl AsFd for OomWatch {
@@ -126,10 +122,10 @@ fn watch_v2(dir: &Dir) -> Result<Source, CgroupError> {
             .add_watch(&dir.path().join(file), AddWatchFlags::IN_MODIFY)
             .map_err(|errno| failed(dir, file, errno))
     };
-    let kills = watch("memory.events")?;
+    watch("memory.events")?;
     watch("cgroup.events")?;
     let seen = find_value(&dir.read("memory.events")?, "oom_kill").unwrap_or(0);
-    Ok(Source::Watch { inotify, kills, seen })
+    Ok(Source::Watch { inotify, seen })
 }
 
 impl OomWatch {
@@ -176,23 +172,24 @@ impl OomWatch {
                 (Err(nix::errno::Errno::EAGAIN), Some(_)) => Ok(None),
                 (Err(errno), _) => Err(self.failed("read the eventfd", errno)),
             },
-            Source::Watch { inotify, kills, seen } => {
+            Source::Watch { inotify, seen } => {
                 let Some(dir) = dir else {
                     return Ok(Some(OomEvent::Gone));
                 };
-                let events = match inotify.read_events() {
-                    Ok(events) => events,
-                    Err(nix::errno::Errno::EAGAIN) => Vec::new(),
+                // The kernel holds the notice of a kill back for some milliseconds, so that of the end may overtake it: the
+                // files alone say what has happened.
+                match inotify.read_events() {
+                    Ok(_) | Err(nix::errno::Errno::EAGAIN) => {}
                     Err(errno) => return Err(self.failed("read the inotify", errno)),
-                };
+                }
                 let text = |file: &str| dir.try_read(file).unwrap_or_default();
+                // In this order: whoever has ended by the first look was counted before the second.
+                let populated = find_value(&text("cgroup.events"), "populated").unwrap_or(0) > 0;
                 let now = find_value(&text("memory.events"), "oom_kill").unwrap_or(*seen);
-                if events.iter().any(|event| event.wd == *kills) && now > *seen {
+                if now > *seen {
                     *seen = now;
                     return Ok(Some(OomEvent::Oom));
                 }
-                let populated = find_value(&text("cgroup.events"), "populated").unwrap_or(0) > 0;
-                // The notice of the end may have come in with that of a kill.
                 Ok((!populated).then_some(OomEvent::Gone))
             }
         }
