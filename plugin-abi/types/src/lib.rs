@@ -1,0 +1,7 @@
+//! What nexcage and its plugins say to each other.
+//!
+//! It reads, checks and prints; it opens no file and makes no kernel call.
+#![forbid(unsafe_code)]
+
+pub mod frame;
+pub mod session;
