@@ -4,4 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub mod frame;
+pub mod message;
 pub mod session;

@@ -1,0 +1,4 @@
+//! Plugins from the runtime's side.
+#![forbid(unsafe_code)]
+
+pub mod connection;
