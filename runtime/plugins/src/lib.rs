@@ -1,4 +1,5 @@
 //! Plugins from the runtime's side.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod connection;
