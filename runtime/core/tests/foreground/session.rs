@@ -132,7 +132,10 @@ impl Drop for Session {
 }
 
 pub(crate) fn runtime_command(mode: &str, script: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    // Tests in the background of a script, or below nohup, inherit ignored signals that the cases need.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,QUIT");
+    command.arg(std::env::current_exe().unwrap());
     command.args(["--runtime", mode, script]);
     command
 }
