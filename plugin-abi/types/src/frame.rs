@@ -18,10 +18,12 @@ use std::fmt;
 use std::time::Duration;
 
 mod decoder;
+mod method;
 #[cfg(test)]
 mod tests;
 
 pub use decoder::Decoder;
+pub use method::Method;
 
 /// Bytes in a header.
 pub const HEADER_LEN: usize = 24;
@@ -60,30 +62,6 @@ pub enum Kind {
     Goodbye = 11,
     /// Either way, last: the conversation is over, the body says why.
     Error = 12,
-}
-
-/// What a CALL asks of a plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Method {
-    /// Take a new configuration.
-    ConfigReload = 1,
-    /// Say how you are.
-    HealthCheck = 2,
-    /// A hook point was passed.
-    Hook = 16,
-    /// Which commands are there?
-    CommandList = 32,
-    /// The help text of a command.
-    CommandHelp = 33,
-    /// Are these arguments good?
-    CommandValidate = 34,
-    /// Run a command.
-    CommandExecute = 35,
-    /// What can follow these words?
-    CommandComplete = 36,
-    /// An operation of an extension that is named in the body.
-    Extension = 64,
 }
 
 /// The fixed part of a frame.
@@ -176,26 +154,6 @@ impl fmt::Display for Kind {
             Self::Goodbye => "GOODBYE",
             Self::Error => "ERROR",
         })
-    }
-}
-
-impl Method {
-    const ALL: [Self; 9] = [
-        Self::ConfigReload,
-        Self::HealthCheck,
-        Self::Hook,
-        Self::CommandList,
-        Self::CommandHelp,
-        Self::CommandValidate,
-        Self::CommandExecute,
-        Self::CommandComplete,
-        Self::Extension,
-    ];
-
-    /// The method of a number; `None` for one that this version does not know.
-    #[must_use]
-    pub fn parse(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| *method as u32 == number)
     }
 }
 

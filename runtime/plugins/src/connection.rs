@@ -261,7 +261,7 @@ impl Connection {
             .open_call()
             .map_err(|source| CallError::Session { source })?;
         let frame = Frame {
-            method: method as u32,
+            method: method.number(),
             deadline: Some(deadline.left()),
             ..Frame::new(Kind::Call, id, body)
         };

@@ -141,11 +141,21 @@ fn the_end_within_a_frame_is_seen() {
 
 #[test]
 fn methods_are_known_by_their_numbers() {
-    for method in Method::ALL {
-        assert_eq!(Method::parse(method as u32), Some(method));
+    for method in Method::all() {
+        assert_eq!(Method::parse(method.number()), Some(method));
+        let (extension, function) = method.function().unwrap();
+        assert_eq!(Method::of(extension, function), Some(method));
+        assert_eq!(method.to_string(), format!("{extension} {function}"));
     }
-    assert_eq!(Method::parse(0), None);
-    assert_eq!(Method::parse(3), None);
+    assert_eq!(Method::all().count(), 29);
+    assert_eq!(Method::parse(1), Some(Method::CONFIG_RELOAD));
+    assert_eq!(
+        Method::of("nexcage.cli_command/1", "execute").map(Method::number),
+        Some(203)
+    );
+    for unknown in [0, 3, 99, 110, 205, 801, 900, u32::MAX] {
+        assert_eq!(Method::parse(unknown), None, "{unknown}");
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn connected(part: impl FnOnce(&mut Peer) + Send + 'static) -> (Connection, Join
 }
 
 fn call(connection: &mut Connection, seen: &mut Seen, timeout: Duration) -> Result<Vec<u8>, CallError> {
-    let reply = connection.call(Method::Hook, b"{}".to_vec(), timeout, seen)?;
+    let reply = connection.call(Method::HEALTH_CHECK, b"{}".to_vec(), timeout, seen)?;
     Ok(reply.body)
 }
 
@@ -129,7 +129,7 @@ fn a_call_carries_its_deadline_and_gets_its_answer() {
     let (mut connection, peer) = connected(|peer| {
         for _ in 0..3 {
             let frame = peer.read();
-            assert_eq!((frame.kind, frame.method), (Kind::Call, Method::Hook as u32));
+            assert_eq!((frame.kind, frame.method), (Kind::Call, Method::HEALTH_CHECK.number()));
             assert!(frame.deadline.is_some_and(|left| left <= AMPLE && left > AMPLE / 2));
             peer.say(Kind::Log, frame.id, r#"{"level":"warn","message":"a\u001bb"}"#);
             peer.say(Kind::Metric, frame.id, r#"{"name":"calls","kind":"counter","value":1}"#);
@@ -248,7 +248,7 @@ fn a_host_that_does_not_read_is_given_up_at_the_deadline() {
     peer.join().unwrap();
     connection.socket = ours;
     connection.socket.set_nonblocking(true).unwrap();
-    let error = connection.call(Method::Hook, vec![b' '; MAX_BODY], SHORT, &mut Seen::default());
+    let error = connection.call(Method::HEALTH_CHECK, vec![b' '; MAX_BODY], SHORT, &mut Seen::default());
     assert!(
         matches!(error, Err(CallError::Deadline { is_usable: false, .. })),
         "{error:?}"
@@ -346,7 +346,7 @@ fn a_body_that_is_too_long_is_an_error_before_it_is_sent() {
         let id = peer.read().id;
         peer.say(Kind::Reply, id, "");
     });
-    let long = connection.call(Method::Hook, vec![0; MAX_BODY + 1], AMPLE, &mut Seen::default());
+    let long = connection.call(Method::HEALTH_CHECK, vec![0; MAX_BODY + 1], AMPLE, &mut Seen::default());
     let expected = "write CALL of 1048577 bytes for the plugin host: at most 1048576 are allowed";
     assert_eq!(long.unwrap_err().to_string(), expected);
     drop(call(&mut connection, &mut Seen::default(), AMPLE).unwrap());
