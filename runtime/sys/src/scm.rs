@@ -223,12 +223,7 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, OwnedFd), ScmError
     let received =
         rustix::io::retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut payload)], &mut control, flags))
             .map_err(|error| ScmError::Receive { source: error.into() })?;
-    let mut fds: Vec<OwnedFd> = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
-        }
-    }
+    let mut fds = take_fds(&mut control);
     if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         return Err(ScmError::Truncated);
     }
@@ -242,6 +237,40 @@ pub fn receive_fd(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, OwnedFd), ScmError
             count: others + usize::from(last.is_some()),
         }),
     }
+}
+
+/// Reads bytes of a stream, and the descriptors that came with them.
+///
+/// Waits until there is something. Descriptors are close-on-exec.
+///
+/// Returns how many bytes were read, 0 at the end of the stream, and the descriptors.
+///
+/// # Errors
+///
+/// * [`ScmError::Receive`].
+/// * [`ScmError::Truncated`]: more than 64 descriptors came; those that did are closed.
+pub fn receive_stream(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), ScmError> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received =
+        rustix::io::retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut *buffer)], &mut control, flags))
+            .map_err(|error| ScmError::Receive { source: error.into() })?;
+    let fds = take_fds(&mut control);
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(ScmError::Truncated);
+    }
+    Ok((received.bytes, fds))
+}
+
+fn take_fds(control: &mut RecvAncillaryBuffer<'_>) -> Vec<OwnedFd> {
+    let mut fds: Vec<OwnedFd> = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    fds
 }
 
 #[cfg(test)]
