@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::{process, tidy};
+use crate::{header, process, tidy};
 
 /// Run the gates: format, lints, documentation, structure, licences.
 #[derive(clap::Args)]
@@ -48,7 +48,9 @@ pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
     )?;
     let structure = tidy::run(&tidy::Args {})? == ExitCode::SUCCESS;
     say(&format!("{}: structure", verdict(structure)))?;
-    Ok(if failed || !structure {
+    let current = header::run(&header::Args { check: true })? == ExitCode::SUCCESS;
+    say(&format!("{}: C header", verdict(current)))?;
+    Ok(if failed || !structure || !current {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod header;
 mod process;
 mod tidy;
 mod vm;
@@ -20,6 +21,7 @@ use clap::Parser;
 enum Task {
     Bench(bench::Args),
     Ci(ci::Args),
+    Header(header::Args),
     Tidy(tidy::Args),
     Vm(vm::Args),
 }
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
+        Task::Header(args) => header::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Vm(args) => vm::run(&args),
     };

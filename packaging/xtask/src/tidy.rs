@@ -1,4 +1,5 @@
-//! `cargo xtask tidy`: the tables of ARCHITECTURE.md hold: levels between crates, and the closed list of outside crates.
+//! `cargo xtask tidy`: the tables of ARCHITECTURE.md hold: levels between crates, the closed list of outside crates, and
+//! where `unsafe` may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,6 +29,10 @@ pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
     let mut faults = Vec::new();
     for (name, folder) in &ours.folder {
         check_crate(name, folder, &ours, &outside, &mut faults)?;
+    }
+    let fences = names(table(&text, "fences")?);
+    for folder in ours.folder.values().filter(|folder| !fences.contains(*folder)) {
+        check_fence(Path::new(folder), &mut faults)?;
     }
     for fault in &faults {
         writeln!(std::io::stderr(), "tidy: {fault}").context("print")?;
@@ -104,6 +109,32 @@ fn check_crate(
     Ok(())
 }
 
+/// Adds a fault for every source file below a folder that lifts the lint against `unsafe`.
+fn check_fence(folder: &Path, faults: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("read {folder:?}"))? {
+        let path = entry.with_context(|| format!("read {folder:?}"))?.path();
+        if path.is_dir() {
+            check_fence(&path, faults)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).with_context(|| format!("read {path:?}"))?;
+            if lifts_unsafe(&source) {
+                faults.push(format!(
+                    "{path:?} allows unsafe code, but ARCHITECTURE.md lists no fence there"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a source file allows or expects unsafe code.
+fn lifts_unsafe(source: &str) -> bool {
+    let bare: String = source.split_whitespace().collect();
+    ["allow", "expect", "warn"]
+        .iter()
+        .any(|level| bare.contains(&format!("[{level}(unsafe_code")))
+}
+
 /// Names in the `[dependencies]` table.
 fn dependencies(manifest: &str) -> Vec<String> {
     let lines = manifest
@@ -127,6 +158,13 @@ mod tests {
     fn dependencies_are_the_names_of_their_table() {
         let manifest = "[package]\nname = \"x\"\n[dependencies]\na.workspace = true\nb = { version = \"1\" }\n\n[dev-dependencies]\nc = \"1\"\n";
         assert_eq!(dependencies(manifest), ["a", "b"]);
+    }
+
+    #[test]
+    fn lifting_the_lint_is_seen_however_it_is_written() {
+        let lift = ["#![expect(\n    unsafe_", "code,\n)]"].concat();
+        assert!(lifts_unsafe(&lift));
+        assert!(!lifts_unsafe("#![forbid(unsafe_code)]"));
     }
 
     #[test]
