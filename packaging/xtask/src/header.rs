@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-/// Write include/nexcage_plugin.h from plugin-abi/abi/src/table.rs.
+/// Write plugin-abi/include/nexcage_plugin.h from plugin-abi/abi/src/table.rs.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Write nothing; fail when the header is not what would be written.
@@ -15,7 +15,7 @@ pub(crate) struct Args {
 }
 
 const SOURCE: &str = "plugin-abi/abi/src/table.rs";
-const HEADER: &str = "include/nexcage_plugin.h";
+const HEADER: &str = "plugin-abi/include/nexcage_plugin.h";
 
 /// The Rust names and what C calls them.
 const NAMES: [(&str, &str); 14] = [

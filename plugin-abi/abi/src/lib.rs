@@ -1,6 +1,6 @@
 //! The C interface between nexcage and a plugin: tables of functions, their versions, and the loader's side of both.
 //!
-//! [`table`] holds what C sees; `include/nexcage_plugin.h` is made from it. [`extension`] names the functions of every
+//! [`table`] holds what C sees; `plugin-abi/include/nexcage_plugin.h` is made from it. [`extension`] names the functions of every
 //! extension, [`negotiate`] decides whether two sides fit, and [`host`] loads and calls a plugin. This crate knows no
 //! manifest, no sandbox and no wire.
 #![expect(

@@ -1,4 +1,4 @@
-//! What C sees: structs, constants and function types. `cargo xtask header` makes `include/nexcage_plugin.h` from this file.
+//! What C sees: structs, constants and function types. `cargo xtask header` makes `plugin-abi/include/nexcage_plugin.h` from this file.
 //!
 //! Fields are only ever appended, and every struct starts with its size and the version that its maker was built for.
 

@@ -15,7 +15,7 @@ use nexcage_plugin_abi::table::*;
 
 /// Compiles the program on its standard input against the header; returns what the compiler said.
 fn compile(compiler: &str, language: &str, standard: &str, program: &str) -> Result<(), String> {
-    let include = concat!(env!("CARGO_MANIFEST_DIR"), "/../../include");
+    let include = concat!(env!("CARGO_MANIFEST_DIR"), "/../include");
     let flags = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"];
     let mut child = Command::new(compiler)
         .args(flags)

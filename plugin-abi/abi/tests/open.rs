@@ -36,7 +36,7 @@ fn build(folder: &Path, flags: &[&str]) -> PathBuf {
     let base = Path::new(env!("CARGO_MANIFEST_DIR"));
     let status = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I"])
-        .arg(base.join("../../include"))
+        .arg(base.join("../include"))
         .args(flags)
         .arg(base.join("tests/plugin.c"))
         .arg("-o")

@@ -1,9 +1,19 @@
-//! What nexcage and its plugins say to each other.
+//! What a plugin declares about itself, and what it and nexcage say to each other.
 //!
-//! It reads, checks and prints; it opens no file and makes no kernel call.
+//! Types with strict reading and printing, and nothing else: it must not touch a file, a process or the kernel.
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod capability;
+pub mod document;
 pub mod frame;
+pub mod hook;
+pub mod manifest;
 pub mod message;
 pub mod session;
+pub mod text;
+
+pub use capability::{Capability, CapabilityName};
+pub use document::DocumentError;
+pub use hook::{HookPoint, Subscription};
+pub use manifest::Manifest;
