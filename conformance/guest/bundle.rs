@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::container::Driver;
+use crate::driver::Driver;
 
 /// Static, so that it runs in an otherwise empty root file system.
 const BUSYBOX: &str = "/bin/busybox";
@@ -68,6 +68,15 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         .create_new(true)
         .open(path)?
         .write_all(bytes)?)
+}
+
+/// Limits that every driver can set.
+pub(crate) fn limits() -> Value {
+    json!({
+        "memory": { "limit": 64 << 20 },
+        "pids": { "limit": 50 },
+        "cpu": { "quota": 50_000, "period": 100_000, "shares": 512 },
+    })
 }
 
 fn config(driver: Driver, cgroups_path: &str, resources: &Value, program: &[&str]) -> Value {

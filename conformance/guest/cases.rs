@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::container::{Container, Driver, wait_for};
+use crate::bundle::limits;
+use crate::container::{Container, wait_for};
+use crate::driver::Driver;
 use crate::{events, podman};
 
 /// One behaviour and the drivers that must show it.
@@ -149,14 +151,6 @@ pub(crate) const CASES: &[Case] = &[
 
 /// /dev/kmsg: in no default list of devices.
 const KMSG: (u32, u32) = (1, 11);
-
-pub(crate) fn limits() -> Value {
-    json!({
-        "memory": { "limit": 64 << 20 },
-        "pids": { "limit": 50 },
-        "cpu": { "quota": 50_000, "period": 100_000, "shares": 512 },
-    })
-}
 
 fn limits_are_in_the_cgroup_files(runtime: &Path, driver: Driver) -> Result<()> {
     let cgroup = Container::start(runtime, driver, &limits())?;

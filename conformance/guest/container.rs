@@ -1,7 +1,6 @@
 //! A container that a runtime under test makes, as a client sees it: by command line, state and cgroup files.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -13,30 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::driver::Driver;
 
 /// How long a case waits for something that the kernel or systemd does in its own time.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Who makes the cgroup.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Driver {
-    /// The runtime itself, as root.
-    Cgroupfs,
-    /// The system's systemd, as root.
-    Systemd,
-    /// The systemd of an ordinary user.
-    UserSystemd,
-}
-
-impl fmt::Display for Driver {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Cgroupfs => "cgroupfs",
-            Self::Systemd => "systemd",
-            Self::UserSystemd => "rootless systemd",
-        })
-    }
-}
 
 /// A running container; deleted by force when this value goes.
 pub(crate) struct Container {

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::cases::limits;
-use crate::container::{Background, Container, Driver, wait_for};
+use crate::bundle::limits;
+use crate::container::{Background, Container, wait_for};
+use crate::driver::Driver;
 
 /// A process that meets the memory limit is killed, and whoever follows the events hears of it.
 pub(crate) fn oom_kill_is_an_event(runtime: &Path, driver: Driver) -> Result<()> {

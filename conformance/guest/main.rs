@@ -7,6 +7,7 @@
 mod bundle;
 mod cases;
 mod container;
+mod driver;
 mod events;
 mod podman;
 
@@ -17,7 +18,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use cases::{CASES, Case};
-use container::{Driver, command};
+use container::command;
+use driver::Driver;
 
 /// Written by the rootless half for the rootful one that started it.
 const ROOTLESS: &str = "--as-dev";

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::container::{Driver, command, output, wait_for};
+use crate::container::{command, output, wait_for};
+use crate::driver::Driver;
 
 const IMAGE: &str = "localhost/guest-check";
 

@@ -8,11 +8,13 @@
 pub mod case;
 pub mod cases;
 pub mod client;
+mod job;
+mod place;
 pub mod report;
 mod run;
 mod sandbox;
 pub mod supervise;
 mod terminal;
 
-pub use sandbox::{Job, Runtime};
+pub use job::{Job, Runtime};
 pub use supervise::{Request, run_clients, run_stage};

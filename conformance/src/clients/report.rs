@@ -8,8 +8,8 @@ use comfy_table::{Table, presets::ASCII_BORDERS_ONLY_CONDENSED};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
+use super::job::Job;
 use super::run::Verdict;
-use super::sandbox::Job;
 
 /// The runtime whose behaviour is the contract.
 pub const REFERENCE: &str = "runc";

@@ -16,12 +16,13 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
 use super::case::{Step, sh};
 use super::client::{Client, SEARCH_PATH};
+use super::job::Job;
+use super::place::{Place, exit_code};
 use super::report::Record;
-use super::run::{Place, Verdict, command, exit_code, run_case, run_step};
+use super::run::{Verdict, command, run_case, run_step};
 
 /// The folder of a sandbox, `$S`: short, because socket paths below it may not pass 108 bytes.
 const FOLDER: &str = "/run/s";
@@ -34,28 +35,6 @@ const TOOLS: &[(&str, &str)] = &[("cgroup-value", include_str!("../../clients/cg
 const OWN: &str = "nexcage-clients";
 /// Files that lines name as `$S/NAME`.
 const FILES: &[(&str, &str)] = &[("no-mkdir.json", include_str!("../../clients/no-mkdir.json"))];
-
-/// An OCI runtime to be tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Runtime {
-    /// Its name in the tables, and the file name under which clients see it.
-    pub name: String,
-    /// Absolute path of the program.
-    pub path: PathBuf,
-}
-
-/// What one sandbox has to do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Job {
-    /// The client's name.
-    pub client: String,
-    /// The runtime that the client uses.
-    pub runtime: Runtime,
-    /// Name of the cgroup that holds the sandbox, in every hierarchy.
-    pub cgroup: String,
-    /// Only cases whose id holds this.
-    pub filter: String,
-}
 
 /// A step of making the sandbox that was refused.
 #[derive(Debug, thiserror::Error)]

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::client::Client;
+use super::job::{Job, Runtime};
 use super::report::{Record, Report};
 use super::run::{Verdict, command};
-use super::sandbox::{self, Job, Runtime, SandboxError, read_hierarchies};
+use super::sandbox::{self, SandboxError, read_hierarchies};
 
 /// Longest life of one sandbox; a case has its own, much shorter limit.
 const SANDBOX_LIMIT: Duration = Duration::from_secs(600);

@@ -9,7 +9,7 @@ use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 
 use super::case::{Key, Step};
-use super::run::{Done, Place, exit_code, wait_until};
+use super::place::{Done, Place, exit_code, wait_until};
 
 /// What the terminal has shown so far.
 #[derive(Debug, Default)]

@@ -1,4 +1,5 @@
-//! `cargo xtask tidy`: the tables of ARCHITECTURE.md hold: levels between crates, and the closed list of outside crates.
+//! `cargo xtask tidy`: the tables of ARCHITECTURE.md hold: levels between crates, and the closed list of outside crates. No
+//! modules of a crate import each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+
+mod cycles;
 
 /// Check the edges between crates and the list of outside crates against ARCHITECTURE.md.
 #[derive(clap::Args)]
@@ -27,7 +30,10 @@ pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
     let outside = names(table(&text, "dependencies")?);
     let mut faults = Vec::new();
     for (name, folder) in &ours.folder {
-        check_crate(name, folder, &ours, &outside, &mut faults)?;
+        let path = Path::new(folder).join("Cargo.toml");
+        let manifest = fs::read_to_string(&path).with_context(|| format!("read {path:?}"))?;
+        check_crate(name, &manifest, &ours, &outside, &mut faults);
+        cycles::check(Path::new(folder), &manifest, &mut faults)?;
     }
     for fault in &faults {
         writeln!(std::io::stderr(), "tidy: {fault}").context("print")?;
@@ -78,17 +84,9 @@ fn levels(text: &str) -> Result<Ours> {
     Ok(ours)
 }
 
-fn check_crate(
-    name: &str,
-    folder: &str,
-    ours: &Ours,
-    outside: &BTreeSet<String>,
-    faults: &mut Vec<String>,
-) -> Result<()> {
-    let path = Path::new(folder).join("Cargo.toml");
-    let manifest = fs::read_to_string(&path).with_context(|| format!("read {path:?}"))?;
+fn check_crate(name: &str, manifest: &str, ours: &Ours, outside: &BTreeSet<String>, faults: &mut Vec<String>) {
     let own = ours.level.get(name).copied().unwrap_or(TOOLS);
-    for dependency in dependencies(&manifest) {
+    for dependency in dependencies(manifest) {
         match ours.level.get(&dependency) {
             Some(level) if *level >= own => {
                 faults.push(format!("{name} (level {own}) imports {dependency} (level {level})"));
@@ -101,7 +99,6 @@ fn check_crate(
             _ => {}
         }
     }
-    Ok(())
 }
 
 /// Names in the `[dependencies]` table.

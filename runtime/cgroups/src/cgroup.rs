@@ -1,4 +1,4 @@
-//! The record of a container's cgroups: planned from the spec, kept in the container's state.
+//! The record of a container's cgroups, kept in the container's state.
 //!
 //! Owns what every later command needs to find the cgroups again; the effects are in the sibling modules.
 use std::collections::BTreeMap;
@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dir::Dir;
 use crate::error::CgroupError;
-use crate::layout::{Layout, Mounts, Own};
-use crate::naming::{self, Driver, Hierarchy, Naming, Unit};
-use crate::systemd;
+use crate::layout::Layout;
+use crate::naming::{Driver, Hierarchy, Unit};
 
 /// A container's cgroups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,70 +39,6 @@ pub struct View {
 }
 
 impl Cgroup {
-    /// Decides where a container's cgroups are, as runc does.
-    ///
-    /// * `naming`: the container's id, its cgroupsPath and the driver.
-    ///
-    /// Returns the record; nothing has been made. Reads /proc/self/mountinfo and /proc/self/cgroup once each; for the
-    /// systemd driver of a rootless caller it also asks the user's systemd for its cgroup.
-    ///
-    /// # Errors
-    ///
-    /// * [`CgroupError::ReadProc`], [`CgroupError::NoMounts`], [`CgroupError::NoDevices`]: this machine.
-    /// * [`CgroupError::CgroupsPath`], [`CgroupError::Slice`], [`CgroupError::Annotation`]: the spec.
-    /// * [`CgroupError::NoSystemd`]: the systemd driver without systemd.
-    ///
-    /// Spec: [config-linux, Cgroups Path](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#cgroups-path).
-    pub fn plan(naming: &Naming<'_>) -> Result<Self, CgroupError> {
-        let mounts = Mounts::read()?;
-        match naming.driver {
-            Driver::Cgroupfs => Self::plan_on(naming, &mounts, &Own::read()?, Path::new("")),
-            Driver::Systemd => {
-                systemd::check_booted()?;
-                let manager = if naming.rootless {
-                    systemd::read_user_cgroup()?
-                } else {
-                    PathBuf::new()
-                };
-                Self::plan_on(naming, &mounts, &Own::parse(b""), &manager)
-            }
-        }
-    }
-
-    /// The pure half of [`Cgroup::plan`].
-    pub(crate) fn plan_on(
-        naming: &Naming<'_>,
-        mounts: &Mounts,
-        own: &Own,
-        manager: &Path,
-    ) -> Result<Self, CgroupError> {
-        if mounts.layout != Layout::Unified
-            && !mounts
-                .v1
-                .iter()
-                .any(|mount| mount.controllers.iter().any(|name| name == "devices"))
-        {
-            return Err(CgroupError::NoDevices);
-        }
-        let unit = match naming.driver {
-            Driver::Cgroupfs => None,
-            Driver::Systemd => Some(naming::unit(naming)?),
-        };
-        let hierarchies = match &unit {
-            None => naming::cgroupfs(naming, mounts, own),
-            Some(unit) => naming::systemd(unit, mounts, manager)?,
-        };
-        Ok(Self {
-            layout: mounts.layout,
-            driver: naming.driver,
-            rootless: naming.rootless,
-            explicit: naming.given().is_some(),
-            threaded: false,
-            hierarchies,
-            unit,
-        })
-    }
-
     /// The layout that the record was planned for.
     pub fn layout(&self) -> Layout {
         self.layout

@@ -5,6 +5,7 @@
 //! systemd driver [`Cgroup::place`] with that process's pid first. After init has started: [`Stage::AfterInit`].
 #![forbid(unsafe_code)]
 
+mod apply;
 mod cgroup;
 mod create;
 mod devices;
@@ -16,6 +17,7 @@ mod layout;
 mod limits;
 mod naming;
 mod oom;
+mod plan;
 mod procs;
 mod remove;
 pub mod stats;

@@ -1,14 +1,13 @@
 //! Resource limits: checking them before anything happens, and writing them.
 //!
-//! Owns the order of the writes and what is left out at which moment; the files are in `v1` and `v2`.
+//! Owns what is a limit and what is left out at which moment; the files are in `v1` and `v2`.
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxResources, LinuxThrottleDevice};
 
 use crate::cgroup::Cgroup;
+use crate::devices;
 use crate::dir::Dir;
 use crate::error::CgroupError;
 use crate::layout::Layout;
-use crate::naming::Driver;
-use crate::{devices, systemd};
 
 mod check;
 pub(crate) mod convert;
@@ -38,7 +37,7 @@ pub(crate) struct Part {
 
 impl Part {
     /// What belongs to a stage.
-    fn of(stage: Stage) -> Self {
+    pub(crate) fn of(stage: Stage) -> Self {
         let before = stage == Stage::BeforeInit;
         Self {
             limits: before,
@@ -58,44 +57,6 @@ impl Part {
 }
 
 impl Cgroup {
-    /// Writes the limits of a new container.
-    ///
-    /// * `resources`: `linux.resources`, the default one where the spec has none: device rules are always installed, the
-    ///   user's first and then runc's default allowed devices. Zero means leave alone, except for `pids.limit`.
-    /// * `stage`: which of them.
-    ///
-    /// Must have passed [`Cgroup::check`]; for the systemd driver [`Cgroup::place`] must have made the unit.
-    ///
-    /// # Errors
-    ///
-    /// * [`CgroupError::NotOurs`], [`CgroupError::NotDelegated`], [`CgroupError::Threaded`]: limits without a cgroup.
-    /// * [`CgroupError::Write`] and its siblings: the file and the kernel's answer; earlier limits stay.
-    /// * [`CgroupError::DeviceFilter`], [`CgroupError::DevicesDiffer`]: the container must not start.
-    ///
-    /// Spec: [config-linux, Control groups](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#control-groups).
-    pub fn apply(&self, resources: &LinuxResources, stage: Stage) -> Result<(), CgroupError> {
-        self.write_part(resources, Part::of(stage))
-    }
-
-    /// Writes changed limits of a running container; device rules stay as they are, as with runc.
-    ///
-    /// * `resources`: only what changes, or the stored resources merged with it by [`merge`], which is what runc does.
-    ///
-    /// # Errors
-    ///
-    /// As [`Cgroup::check`] and [`Cgroup::apply`].
-    pub fn update(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
-        check::check(self, resources)?;
-        self.write_part(
-            resources,
-            Part {
-                limits: true,
-                devices: false,
-                pids: true,
-            },
-        )
-    }
-
     /// Refuses resources that cannot be had here, before any effect.
     ///
     /// # Errors
@@ -105,24 +66,17 @@ impl Cgroup {
     /// * [`CgroupError::BadLimit`], [`CgroupError::DeviceRule`]: a value out of its range.
     /// * [`CgroupError::NotDelegated`]: limits for a rootless caller that may not make a cgroup.
     pub fn check(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
-        check::check(self, resources)?;
+        self.check_limits(resources)?;
         devices::check(resources.devices().as_deref().unwrap_or_default())
     }
 
-    /// Writes one part of the resources.
-    fn write_part(&self, resources: &LinuxResources, part: Part) -> Result<(), CgroupError> {
-        if self.layout != Layout::Unified {
-            self.refuse_unified(resources)?;
-        }
-        if self.driver == Driver::Systemd {
-            systemd::set(self, resources, part)?;
-            return self.write_files(&with_rounded_quota(resources), part);
-        }
-        self.write_files(resources, part)
+    /// The half of [`Cgroup::check`] that holds for an update too, which leaves devices alone.
+    pub(crate) fn check_limits(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        check::check(self, resources)
     }
 
     /// Writes one part of the resources to the cgroup's files.
-    fn write_files(&self, resources: &LinuxResources, part: Part) -> Result<(), CgroupError> {
+    pub(crate) fn write_files(&self, resources: &LinuxResources, part: Part) -> Result<(), CgroupError> {
         match self.layout {
             Layout::Unified => v2::write(self, resources, part),
             Layout::Legacy | Layout::Hybrid => v1::write(self, resources, part),
@@ -149,18 +103,6 @@ impl Cgroup {
             })?;
         Dir::open(hierarchy)
     }
-}
-
-/// The resources with the quota that systemd will write.
-fn with_rounded_quota(resources: &LinuxResources) -> LinuxResources {
-    let mut rounded = resources.clone();
-    if let Some(cpu) = rounded.cpu_mut() {
-        let quota = cpu
-            .quota()
-            .map(|quota| systemd::round_quota(quota, cpu.period().unwrap_or(0)));
-        cpu.set_quota(quota);
-    }
-    rounded
 }
 
 /// Refuses limits below what is in use, where `checkBeforeUpdate` asks for that.

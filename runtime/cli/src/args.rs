@@ -235,7 +235,7 @@ fn parse_command(globals: &mut Globals, entry: &'static Entry, args: &[OsString]
     let mut argv = Vec::with_capacity(args.len() + 1);
     for flag in walked.flags {
         match (flag.inherited, flag.name) {
-            (true, "help") => return Ok(Parsed::Print(entry.help())),
+            (true, "help") => return Ok(Parsed::Print(help::of_entry(entry))),
             (true, name) => globals
                 .set(name, flag.value)
                 .map_err(|error| usage(error.to_string()))?,

@@ -3,12 +3,12 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nexcage_backend::{Checkpoint, Create, CriuOptions, Process, Restore, Trait};
+use nexcage_backend::{Checkpoint, CriuOptions, Process, Trait};
 use nexcage_oci::Status;
 use nexcage_oci::bundle::Bundle;
 use oci_spec::runtime::Spec;
 
-use crate::create::{CreateOptions, Origin};
+use crate::create::{CreateOptions, Origin, RestoreOptions};
 use crate::error::Error;
 use crate::lifecycle::Operation;
 use crate::notify::NotifySocket;
@@ -34,31 +34,6 @@ pub struct CheckpointOptions<'a> {
     pub status_fd: Option<OwnedFd>,
     /// Address and port of a page server.
     pub page_server: Option<(&'a str, u16)>,
-}
-
-/// How a container is restored, besides what a creation takes.
-#[derive(Debug, Clone, Copy)]
-pub struct RestoreOptions<'a> {
-    /// What checkpoint and restore have in common.
-    pub criu: CriuOptions<'a>,
-    /// Bring TCP connections back closed.
-    pub tcp_close: bool,
-    /// LSM profile of the processes, `TYPE:NAME`.
-    pub lsm_profile: Option<&'a str>,
-    /// LSM context of the mounts.
-    pub lsm_mount_context: Option<&'a str>,
-}
-
-impl<'a> RestoreOptions<'a> {
-    pub(crate) fn request(&'a self, create: Create<'a>) -> Restore<'a> {
-        Restore {
-            create,
-            criu: self.criu,
-            tcp_close: self.tcp_close,
-            lsm_profile: self.lsm_profile,
-            lsm_mount_context: self.lsm_mount_context,
-        }
-    }
 }
 
 /// A parent directory that cannot be one.

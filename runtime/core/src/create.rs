@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use nexcage_backend::{Console, Create, KeyringUse, Process, RootChange, Supervisor};
+use nexcage_backend::{Console, Create, CriuOptions, KeyringUse, Process, Restore, RootChange, Supervisor};
 use nexcage_cgroups::{Cgroup, Creation as CgroupCreation, Driver, Naming, Stage};
 use nexcage_oci::bundle::Bundle;
 use nexcage_oci::hooks::{self, HookOptions, HookStage};
@@ -13,7 +13,6 @@ use nexcage_sys::procfs::ProcessIdentity;
 use nexcage_sys::signals::Signal;
 use oci_spec::runtime::{Hooks, LinuxNamespaceType, LinuxResources, Spec};
 
-use crate::checkpoint::RestoreOptions;
 use crate::error::Error;
 use crate::notify::NotifySocket;
 use crate::pidfile::PidfdOf;
@@ -41,6 +40,31 @@ pub struct CreateOptions<'a> {
     pub pidfd_socket: Option<PathBuf>,
     /// Socket of whoever waits for the container to be ready: the value of `NOTIFY_SOCKET`.
     pub notify_socket: Option<PathBuf>,
+}
+
+/// How a container is restored, besides what a creation takes.
+#[derive(Debug, Clone, Copy)]
+pub struct RestoreOptions<'a> {
+    /// What checkpoint and restore have in common.
+    pub criu: CriuOptions<'a>,
+    /// Bring TCP connections back closed.
+    pub tcp_close: bool,
+    /// LSM profile of the processes, `TYPE:NAME`.
+    pub lsm_profile: Option<&'a str>,
+    /// LSM context of the mounts.
+    pub lsm_mount_context: Option<&'a str>,
+}
+
+impl<'a> RestoreOptions<'a> {
+    pub(crate) fn request(&'a self, create: Create<'a>) -> Restore<'a> {
+        Restore {
+            create,
+            criu: self.criu,
+            tcp_close: self.tcp_close,
+            lsm_profile: self.lsm_profile,
+            lsm_mount_context: self.lsm_mount_context,
+        }
+    }
 }
 
 /// What a container is made from.

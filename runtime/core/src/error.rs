@@ -5,17 +5,7 @@ use std::path::PathBuf;
 
 use nexcage_oci::Status;
 
-/// Phrases that clients search for in error texts. Changing one breaks containerd, Podman or Docker.
-pub mod phrases {
-    /// `kill` of a container whose init is gone.
-    pub const NOT_RUNNING: &str = "container not running";
-    /// Any operation on an unknown id.
-    pub const DOES_NOT_EXIST: &str = "container does not exist";
-    /// `resume` of a container that is not paused.
-    pub const NOT_PAUSED: &str = "container not paused";
-    /// `create` with an id that is taken.
-    pub const EXISTS: &str = "container with given ID already exists";
-}
+use crate::phrases;
 
 /// A failed operation; the command's name and the id are added by the caller.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use nexcage_oci::Status;
 
-use crate::error::{Error, phrases};
+use crate::error::Error;
+use crate::phrases;
 
 /// An operation on an existing container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use nexcage_oci::{ContainerId, Status};
 use nexcage_sys::signals::Signal;
 use oci_spec::runtime::{LinuxResources, Spec};
 
-use crate::error::{Error, phrases};
+use crate::error::Error;
 use crate::lifecycle::Operation;
+use crate::phrases;
 use crate::runtime::Runtime;
 
 impl Runtime {

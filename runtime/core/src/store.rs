@@ -9,7 +9,7 @@ use nexcage_oci::ContainerId;
 use nexcage_sys::file::{self, Durability};
 use nexcage_sys::lock::{FileLock, LockKind};
 
-use crate::error::phrases;
+use crate::phrases;
 use crate::record::Record;
 
 const STATE_FILE: &str = "state.json";

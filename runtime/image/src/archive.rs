@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::compression::Decoder;
-use crate::unpack::Observer;
+use crate::observer::Observer;
 
 /// More members than any image has; each costs memory.
 const MAX_MEMBERS: usize = 100_000;
@@ -227,7 +227,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::unpack::silent::Silent;
+    use crate::observer::silent::Silent;
 
     fn sample() -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());

@@ -13,10 +13,11 @@ use nexcage_sys::lock::{FileLock, LockKind};
 use nexcage_sys::userns;
 
 use crate::digest::Digest;
-use crate::image::Layer;
+use crate::found::Layer;
 use crate::implied;
+use crate::observer::Observer;
 use crate::source::Source;
-use crate::unpack::{self, Budget, LayerError, Observer, Privilege};
+use crate::unpack::{self, Budget, LayerError, Privilege};
 
 /// How often a lock that another process holds is looked at; in between the observer may stop the wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::digest::Digest;
-use crate::image::{Found, ImageError, Layer};
+use crate::found::{Found, ImageError, Layer};
 use crate::layout::is_name;
 use crate::source::Source;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::{Arch, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, Os};
 
 use crate::digest::Digest;
-use crate::image::{Found, ImageError, Layer};
+use crate::found::{Found, ImageError, Layer};
 use crate::source::Source;
 
 /// Indexes in indexes; real images have one.

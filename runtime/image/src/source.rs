@@ -10,7 +10,7 @@ use rustix::fs::{FileType, OFlags};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::digest::{Digest, Digesting};
-use crate::unpack::Observer;
+use crate::observer::Observer;
 
 /// The largest index, manifest or config that is read.
 const MAX_DOCUMENT: u64 = 8 << 20;

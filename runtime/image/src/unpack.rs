@@ -10,7 +10,6 @@ mod tree;
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use entry::EntryError;
 pub use meter::Budget;
@@ -18,7 +17,8 @@ pub use tree::Privilege;
 
 use crate::compression::Decoder;
 use crate::digest::{Digest, Digesting};
-use crate::image::Layer;
+use crate::found::Layer;
+use crate::observer::Observer;
 use crate::source::{Source, SourceError, check_digest};
 use meter::{Meter, Trip, Watched};
 use tree::Tree;
@@ -26,22 +26,6 @@ use tree::Tree;
 const BUFFER: usize = 64 << 10;
 /// Between two entries: a header, long names and extended attributes.
 const MAX_HEADER: u64 = 4 << 20;
-
-/// Whoever waits for an image to be unpacked.
-pub trait Observer {
-    /// The work begins.
-    ///
-    /// * `bytes`: size of all layers that are to be unpacked, as they are in the store.
-    fn begin(&mut self, bytes: u64);
-    /// So many more bytes of that have been read.
-    fn advance(&mut self, bytes: u64);
-    /// Waits that long at most, and says whether to stop.
-    fn is_stopped(&mut self, wait: Duration) -> bool;
-    /// Something of the image is left out.
-    fn warn(&mut self, text: &str);
-    /// All is unpacked.
-    fn end(&mut self);
-}
 
 /// A layer that was not unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +138,5 @@ fn add_entries<R: Read>(
     }
 }
 
-#[cfg(test)]
-pub(crate) mod silent;
 #[cfg(test)]
 mod tests;

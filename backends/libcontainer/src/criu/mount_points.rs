@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, unshare};
 use oci_spec::runtime::Mount;
 use rustix::fs::{Mode, OFlags};
 
-use super::options::bind_source;
+use crate::rootfs::is_bind;
 
 const NONE: Option<&Path> = None;
 
@@ -158,6 +158,11 @@ fn prepare_one(root: &Root, entry: &Mount, bundle: &Path, mounted: &mut Vec<Path
     mount(Some(&source), &path_of(&point), NONE, flags, NONE)?;
     mounted.push(name_of(&point)?);
     Ok(())
+}
+
+/// Source of a bind mount.
+pub(super) fn bind_source(mount: &Mount, bundle: &Path) -> Option<PathBuf> {
+    is_bind(mount).then(|| bundle.join(mount.source().clone().unwrap_or_default()))
 }
 
 #[cfg(test)]

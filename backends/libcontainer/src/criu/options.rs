@@ -11,13 +11,12 @@ use nexcage_cgroups::{Cgroup, Layout};
 use nexcage_sys::fds;
 use nix::sched::CloneFlags;
 use nix::unistd::dup2;
-use oci_spec::runtime::{LinuxNamespaceType as Type, Mount, Spec};
+use oci_spec::runtime::{LinuxNamespaceType as Type, Spec};
 use rust_criu::rust_criu_protobuf::rpc::{Criu_cg_mode, Criu_opts, Ext_mount_map};
 
 use super::log::Log;
-use super::mount_points::Root;
+use super::mount_points::{Root, bind_source};
 use crate::namespaces;
-use crate::rootfs::is_bind;
 
 /// Annotation that names another configuration file for CRIU, or, when empty, none.
 const CONFIG_ANNOTATION: &str = "org.criu.config";
@@ -202,11 +201,6 @@ pub(super) fn externals(spec: &Spec, root: &Root, bundle: &Path, cgroup: &Cgroup
         }
     }
     found
-}
-
-/// Source of a bind mount.
-pub(super) fn bind_source(mount: &Mount, bundle: &Path) -> Option<PathBuf> {
-    is_bind(mount).then(|| bundle.join(mount.source().clone().unwrap_or_default()))
 }
 
 /// The masked files: each is the null device, mounted. A masked directory is a tmpfs, which CRIU saves.

@@ -2,13 +2,13 @@
 
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
+use super::Command;
 use super::criu::{CheckpointArgs, RestoreArgs};
 use super::dialect::Limit;
 use super::exec::ExecArgs;
 use super::lifecycle::{CreateArgs, DeleteArgs, KillArgs, RunArgs};
 use super::query::{EventsArgs, FeaturesArgs, IdArgs, ListArgs, PsArgs, SpecArgs};
 use super::update::UpdateArgs;
-use super::{Command, help};
 
 /// How many arguments a sub-command takes.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +40,6 @@ impl Entry {
             .disable_help_flag(true)
             .disable_version_flag(true);
         (self.augment)(command)
-    }
-
-    /// Renders the help text.
-    pub(super) fn help(&self) -> String {
-        help::of_entry(self)
     }
 }
 

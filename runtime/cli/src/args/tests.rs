@@ -487,7 +487,7 @@ fn clap_definitions_are_sound() {
 fn every_help_text_is_as_reviewed() {
     let mut all = help::of_program();
     for entry in &entries::ENTRIES {
-        all += &format!("\n======== nexcage {} --help\n{}", entry.name, entry.help());
+        all += &format!("\n======== nexcage {} --help\n{}", entry.name, help::of_entry(entry));
     }
     insta::assert_snapshot!("help", all);
 }

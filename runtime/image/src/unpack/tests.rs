@@ -4,8 +4,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 
 use tar::EntryType;
 
-use super::silent::Silent;
 use super::*;
+use crate::observer::silent::Silent;
 
 /// A layer tar, written by hand where the tar crate refuses what an attacker would write.
 struct Layered(tar::Builder<Vec<u8>>);
