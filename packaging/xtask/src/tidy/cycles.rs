@@ -197,10 +197,8 @@ impl Found<'_> {
             _ => ([prefix, &[name.to_string()]].concat(), known_as.to_string()),
         };
         self.name(&path);
-        if let Some(path) = self
-            .absolute(&path)
-            .filter(|path| *path != [&self.module[..], &[known_as.clone()]].concat())
-        {
+        let itself = [self.module.as_slice(), std::slice::from_ref(&known_as)].concat();
+        if let Some(path) = self.absolute(&path).filter(|path| *path != itself) {
             self.krate.taken.insert((self.module.clone(), known_as), path);
         }
     }
