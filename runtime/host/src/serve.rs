@@ -111,9 +111,8 @@ where
     L: FnOnce(Box<dyn Offered>) -> Result<Loaded, LoadError>,
     T: FnOnce() -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
 {
-    let link = Link::new(socket).map_err(|source| ServeError::Socket { source })?;
     // Threads of the plugin may use it for as long as the process lives.
-    let link: &'static Link = Box::leak(Box::new(link));
+    let link: &'static Link = Box::leak(Box::new(Link::new(socket)));
     let served = start(link, steps).and_then(|plugin| run(link, &plugin));
     if let Err(error) = &served {
         let body = failure(&chain(error));

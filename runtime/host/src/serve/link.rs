@@ -1,6 +1,6 @@
 //! The socket to the runtime, shared by the serving thread and the plugin's.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -24,8 +24,9 @@ const READ_MAX: usize = 16 << 10;
 
 /// One conversation's socket and state.
 pub(super) struct Link {
-    /// Whole frames only, so that those of several threads do not mix.
-    writer: Mutex<UnixStream>,
+    socket: UnixStream,
+    /// Held for a whole frame, so that those of several threads do not mix.
+    writing: Mutex<()>,
     reader: Mutex<Reader>,
     /// The running call was cancelled, or nobody waits for it any more.
     cancelled: AtomicBool,
@@ -38,7 +39,6 @@ pub(super) struct Link {
 
 /// What only one thread at a time may have: frames are answered in order.
 struct Reader {
-    socket: UnixStream,
     decoder: Decoder,
     session: Session,
     /// Descriptors that came and belong to the next answer.
@@ -46,11 +46,12 @@ struct Reader {
 }
 
 impl Link {
-    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
-        Ok(Self {
-            writer: Mutex::new(socket.try_clone()?),
+    /// Makes no kernel call: the sandbox is in force already.
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self {
+            socket,
+            writing: Mutex::new(()),
             reader: Mutex::new(Reader {
-                socket,
                 decoder: Decoder::default(),
                 session: Session::default(),
                 descriptors: Vec::new(),
@@ -59,7 +60,7 @@ impl Link {
             running: AtomicU32::new(0),
             deadline: Mutex::new(None),
             log_level: AtomicU8::new(LogLevel::Trace as u8),
-        })
+        }
     }
 
     pub(super) fn set_log_level(&self, level: LogLevel) {
@@ -69,19 +70,25 @@ impl Link {
     /// Sends a frame whole.
     pub(super) fn send(&self, frame: &Frame) -> Result<(), ServeError> {
         let bytes = frame.to_bytes().map_err(|source| ServeError::Frame { source })?;
-        let written = lock(&self.writer).write_all(&bytes);
-        written.map_err(|source| ServeError::Socket { source })
+        let _whole = lock(&self.writing);
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            // Not by std, which sends by a system call that the sandbox does not allow.
+            let count = poll::write(self.socket.as_fd(), rest).map_err(|source| ServeError::Socket { source })?;
+            rest = rest.get(count.unwrap_or(0)..).unwrap_or_default();
+        }
+        Ok(())
     }
 
-    /// Ends the conversation, whoever still holds the socket: this value is never dropped.
+    /// Ends the conversation, though this value is never dropped. In the sandbox the end of the process does it.
     pub(super) fn close(&self) {
         // A socket that the runtime has closed first is as closed as it can be.
-        let _closed = lock(&self.writer).shutdown(Shutdown::Both);
+        let _closed = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Waits for the next frame.
     pub(super) fn receive(&self) -> Result<(Asked, Frame), ServeError> {
-        lock(&self.reader).receive()
+        lock(&self.reader).receive(&self.socket)
     }
 
     /// A call begins.
@@ -121,7 +128,7 @@ impl Link {
         };
         self.send(&frame)?;
         loop {
-            match reader.receive()? {
+            match reader.receive(&self.socket)? {
                 (Asked::Answer, frame) => return Ok((frame, std::mem::take(&mut reader.descriptors))),
                 (Asked::Failed, _) => return Err(ServeError::Ended),
                 (Asked::Cancel, _) => self.cancelled.store(true, Ordering::Relaxed),
@@ -133,8 +140,8 @@ impl Link {
     /// Looks whether a cancellation has come. While another thread reads, it is that one's to find.
     fn look(&self) {
         let Ok(mut reader) = self.reader.try_lock() else { return };
-        while !self.cancelled.load(Ordering::Relaxed) && reader.has_more() {
-            if !matches!(reader.receive(), Ok((Asked::Done | Asked::Ping, _))) {
+        while !self.cancelled.load(Ordering::Relaxed) && has_more(&self.socket) {
+            if !matches!(reader.receive(&self.socket), Ok((Asked::Done | Asked::Ping, _))) {
                 // Cancelled, or nobody is there any more.
                 self.cancelled.store(true, Ordering::Relaxed);
             }
@@ -143,7 +150,7 @@ impl Link {
 }
 
 impl Reader {
-    fn receive(&mut self) -> Result<(Asked, Frame), ServeError> {
+    fn receive(&mut self, socket: &UnixStream) -> Result<(Asked, Frame), ServeError> {
         loop {
             let frame = self.decoder.next_frame();
             if let Some(frame) = frame.map_err(|source| ServeError::Frame { source })? {
@@ -152,7 +159,7 @@ impl Reader {
             }
             let mut buffer = [0; READ_MAX];
             let (count, fds) =
-                scm::receive_stream(self.socket.as_fd(), &mut buffer).map_err(|error| ServeError::Socket {
+                scm::receive_stream(socket.as_fd(), &mut buffer).map_err(|error| ServeError::Socket {
                     source: io::Error::other(error),
                 })?;
             if count == 0 {
@@ -163,17 +170,17 @@ impl Reader {
             self.decoder.push(buffer.get(..count).unwrap_or_default());
         }
     }
+}
 
-    /// Whether a read would not wait.
-    fn has_more(&self) -> bool {
-        let watch = Watch {
-            fd: self.socket.as_fd(),
-            read: true,
-            write: false,
-        };
-        let ready = poll::wait(&[watch], Some(Duration::ZERO));
-        ready.is_ok_and(|ready| ready.iter().any(|ready| ready.readable || ready.hung_up))
-    }
+/// Whether a read would not wait.
+fn has_more(socket: &UnixStream) -> bool {
+    let watch = Watch {
+        fd: socket.as_fd(),
+        read: true,
+        write: false,
+    };
+    let ready = poll::wait(&[watch], Some(Duration::ZERO));
+    ready.is_ok_and(|ready| ready.iter().any(|ready| ready.readable || ready.hung_up))
 }
 
 impl Offered for &'static Link {
