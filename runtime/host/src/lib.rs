@@ -1,6 +1,10 @@
-//! The plugin host: a process that holds one plugin and nothing else, and serves it to the runtime over a socket.
+//! The plugin host: a process that holds one plugin and nothing else, confines it, and serves it to the runtime.
 //!
 //! It trusts the runtime that started it, and never the plugin: whatever the plugin's code does to this process, the
 //! runtime believes no byte of it and ends it at the deadline.
 
+mod seccomp;
 pub mod serve;
+
+pub use nexcage_sys::seccomp::{SeccompError, Threads};
+pub use seccomp::{Stage, restrict};

@@ -23,6 +23,7 @@ pub mod procfs;
 pub mod pty;
 pub mod scm;
 pub mod seal;
+pub mod seccomp;
 pub mod signals;
 pub mod subreaper;
 pub mod unix_socket;
