@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod breaker;
 pub mod connection;
