@@ -3,4 +3,5 @@
 
 pub mod audit;
 pub mod breaker;
+pub mod broker;
 pub mod connection;
