@@ -5,3 +5,4 @@ pub mod audit;
 pub mod breaker;
 pub mod broker;
 pub mod connection;
+pub mod ledger;
