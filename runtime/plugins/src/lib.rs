@@ -5,4 +5,5 @@ pub mod audit;
 pub mod breaker;
 pub mod broker;
 pub mod connection;
+pub mod granted;
 pub mod ledger;
