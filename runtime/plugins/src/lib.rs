@@ -7,3 +7,4 @@ pub mod broker;
 pub mod connection;
 pub mod granted;
 pub mod ledger;
+pub mod process;

@@ -104,6 +104,12 @@ impl Program {
         self
     }
 
+    /// Gives the program these descriptors as stdin and stdout instead of pipes, and no stderr.
+    pub fn streams(&mut self, stdin: OwnedFd, stdout: OwnedFd) -> &mut Self {
+        self.command.stdin(stdin).stdout(stdout).stderr(Stdio::null());
+        self
+    }
+
     /// Has the kernel send `signal` to the program when the calling thread ends.
     pub fn death_signal(&mut self, signal: DeathSignal) -> &mut Self {
         self.death_signal = Some(signal);
@@ -279,6 +285,39 @@ impl Running {
         }
         // The program may have left its group.
         self.child.kill()
+    }
+
+    /// Ends the program, whatever it does.
+    ///
+    /// * `is_ending`: it is about to end by itself, and is given a moment for that.
+    ///
+    /// Returns how it ended by itself; `None` when it was killed.
+    pub fn end(&mut self, is_ending: bool) -> Option<ExitStatus> {
+        let moment = if is_ending {
+            Duration::from_secs(1)
+        } else {
+            Duration::ZERO
+        };
+        let ended = self.wait_for_end(Instant::now() + moment).unwrap_or(false);
+        if ended || self.kill_group().is_ok() {
+            return self.reap().ok().filter(|_| ended);
+        }
+        // Dropping this value tries again; waiting for what was not killed could take for ever.
+        None
+    }
+
+    fn wait_for_end(&self, deadline: Instant) -> io::Result<bool> {
+        let pidfd = self.pidfd.as_ref().ok_or(Errno::EBADF)?;
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        loop {
+            let timeout = poll_timeout(Some(deadline)).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut fds, timeout) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(0) if timeout != PollTimeout::ZERO => {}
+                Ok(count) => return Ok(count > 0),
+            }
+        }
     }
 
     /// Waits until the program has ended and takes its status.
