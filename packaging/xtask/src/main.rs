@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod header;
 mod process;
 mod tidy;
@@ -21,6 +22,7 @@ use clap::Parser;
 enum Task {
     Bench(bench::Args),
     Ci(ci::Args),
+    Fuzz(fuzz::Args),
     Header(header::Args),
     Tidy(tidy::Args),
     Vm(vm::Args),
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Header(args) => header::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Vm(args) => vm::run(&args),
