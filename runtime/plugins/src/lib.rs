@@ -7,4 +7,5 @@ pub mod broker;
 pub mod connection;
 pub mod granted;
 pub mod ledger;
+pub mod package;
 pub mod process;
