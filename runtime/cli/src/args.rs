@@ -10,6 +10,7 @@ mod exec;
 mod globals;
 mod help;
 mod lifecycle;
+mod plugin;
 mod query;
 mod signal;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use exec::{ExecArgs, ExecUser, SubCgroup, SubCgroupError};
 pub use globals::{Cgroups, Globals, LogFormat};
 pub use help::full_command;
 pub use lifecycle::{CreateArgs, DeleteArgs, KillArgs, ProcessFiles, RunArgs, RunSource, RunSourceError};
+pub use plugin::{PluginAction, PluginArgs};
 pub use query::{EventsArgs, FeaturesArgs, Format, IdArgs, ListArgs, PsArgs, SpecArgs};
 pub use signal::Signal;
 pub use update::{Resources, UpdateArgs};
@@ -52,6 +54,7 @@ pub enum Command {
     Kill(KillArgs),
     List(ListArgs),
     Pause(IdArgs),
+    Plugin(PluginArgs),
     Ps(PsArgs),
     Restore(RestoreArgs),
     Resume(IdArgs),
@@ -76,6 +79,7 @@ impl Command {
             Self::Kill(_) => "kill",
             Self::List(_) => "list",
             Self::Pause(_) => "pause",
+            Self::Plugin(_) => "plugin",
             Self::Ps(_) => "ps",
             Self::Restore(_) => "restore",
             Self::Resume(_) => "resume",
@@ -102,7 +106,7 @@ impl Command {
             Self::Restore(a) => Some(&a.id),
             Self::Update(a) => Some(&a.id),
             Self::Run(a) => a.container_id(),
-            Self::Features(_) | Self::List(_) | Self::Spec(_) => None,
+            Self::Features(_) | Self::List(_) | Self::Plugin(_) | Self::Spec(_) => None,
         }
     }
 }

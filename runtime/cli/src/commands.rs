@@ -10,6 +10,7 @@ mod features;
 mod kill;
 mod list;
 mod pause;
+mod plugin;
 mod ps;
 mod restore;
 mod run;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Kill(args) => kill::run(&globals, args),
         Command::List(args) => list::run(&globals, args),
         Command::Pause(args) => pause::pause(&globals, args),
+        Command::Plugin(args) => plugin::run(args).map(|()| ExitCode::SUCCESS),
         Command::Ps(args) => ps::run(&globals, args),
         Command::Restore(args) => restore::run(&globals, args),
         Command::Resume(args) => pause::resume(&globals, args),

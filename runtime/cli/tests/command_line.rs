@@ -168,3 +168,79 @@ fn debug_lines_stay_out_of_a_normal_run() {
     assert!(run(&["--log", log.to_str().unwrap(), "features"]).status.success());
     assert!(!log.exists());
 }
+
+/// A plugin's package with this manifest, and the file `plugin.so` that holds `code`.
+fn plugin_package(manifest: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plugin-manifest.json"), manifest).unwrap();
+    std::fs::write(folder.path().join("plugin.so"), "code").unwrap();
+    folder
+}
+
+const MANIFEST: &str = r#"{"name": "hello", "version": "1.2.3", "description": "says hello", "api": "^1",
+    "nexcage_version": ">=0.1.0",
+    "files": {"plugin.so": "5694d08a2e53ffcae0c3103e5ad6f6076abd960eb1f8a56577040bc1028f702b"}}"#;
+
+#[test]
+fn a_plugins_package_is_validated() {
+    let folder = plugin_package(MANIFEST);
+    let path = folder.path().to_str().unwrap();
+    let output = run(&["plugin", "validate", path]);
+    assert_eq!(
+        text(&output.stdout),
+        "hello 1.2.3: manifest is good, its file is the one listed\n"
+    );
+    let output = run(&["plugin", "validate", &format!("{path}/plugin-manifest.json")]);
+    assert_eq!(text(&output.stdout), "hello 1.2.3: manifest is good\n");
+
+    std::fs::write(folder.path().join("plugin.so"), "c0de").unwrap();
+    let output = run(&["plugin", "validate", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("verify \"plugin.so\" of plugin package"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_bad_manifest_is_one_line_with_file_place_and_fix() {
+    let folder = plugin_package(&MANIFEST.replace("1.2.3", "one"));
+    let output = run(&["plugin", "validate", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("plugin-manifest.json\": at \"/version\": "), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_manifest_of_the_old_form_is_migrated() {
+    let old = r#"{"api_version": 1, "name": "hello", "version": "1.2.3", "description": "says hello",
+        "nexcage_version": ">=0.7.0", "capabilities": ["logging"]}"#;
+    let folder = plugin_package(old);
+    let output = run(&["plugin", "migrate", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let new = text(&output.stdout);
+    assert!(new.contains("\"api\": \"^1\"") && !new.contains("api_version"), "{new}");
+    // What it prints is good, and stays as it is.
+    let again = plugin_package(&new);
+    let path = again.path().to_str().unwrap();
+    assert!(run(&["plugin", "validate", path]).status.success());
+    assert_eq!(text(&run(&["plugin", "migrate", path]).stdout), new);
+}
+
+#[test]
+fn plugin_takes_an_action_and_a_path() {
+    let output = run(&["plugin", "load", "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("want validate or migrate"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = run(&["plugin", "validate", "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("open \"/nonexistent\": No such file"),
+        "{}",
+        text(&output.stderr)
+    );
+}

@@ -7,6 +7,7 @@ use super::criu::{CheckpointArgs, RestoreArgs};
 use super::dialect::Limit;
 use super::exec::ExecArgs;
 use super::lifecycle::{CreateArgs, DeleteArgs, KillArgs, RunArgs};
+use super::plugin::PluginArgs;
 use super::query::{EventsArgs, FeaturesArgs, IdArgs, ListArgs, PsArgs, SpecArgs};
 use super::update::UpdateArgs;
 
@@ -60,7 +61,7 @@ const BASE: Entry = Entry {
 };
 
 /// Every sub-command, in the order of help.
-pub(super) static ENTRIES: [Entry; 17] = [
+pub(super) static ENTRIES: [Entry; 18] = [
     Entry {
         name: "create",
         about: "Create a container from a bundle, ready to start",
@@ -210,6 +211,17 @@ pub(super) static ENTRIES: [Entry; 17] = [
         arity: Arity::Exactly(0),
         augment: FeaturesArgs::augment_args,
         from: |matches| FeaturesArgs::from_arg_matches(matches).map(Command::Features),
+        ..BASE
+    },
+    Entry {
+        name: "plugin",
+        about: "Check a plugin's package, or bring its manifest to the new form",
+        usage: "validate|migrate <path>",
+        notes: "validate checks plugin-manifest.json in a folder, and its files against their SHA-256; given a file, the manifest\n\
+                alone. migrate prints the manifest in its new form, also one with \"api_version\": 1.",
+        arity: Arity::Exactly(2),
+        augment: PluginArgs::augment_args,
+        from: |matches| PluginArgs::from_arg_matches(matches).map(Command::Plugin),
         ..BASE
     },
 ];
