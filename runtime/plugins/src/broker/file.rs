@@ -3,12 +3,13 @@
 //! The plugin gets a descriptor and never a path. No step of the path may be a link: what a link leads to was not granted.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use nexcage_plugin_types::text::AbsolutePath;
 use nexcage_plugin_types::{Capability, CapabilityName};
-use nexcage_sys::file::{self, Resolve};
+use nexcage_sys::file::{self, FileError, Resolve};
 use serde::Deserialize;
 
 use super::config::is_below;
@@ -45,34 +46,59 @@ pub(super) fn open(question: &Question<'_>, asked: &Open) -> Result<Done, Refusa
         }
         _ => false,
     })?;
-    let flags = match asked.access {
-        Access::Read => libc::O_RDONLY,
-        Access::Append => libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
-        // Cut to nothing only when it is known to be a file.
-        Access::Write => libc::O_WRONLY | libc::O_CREAT,
+    let opened = match (find(path)?, asked.access) {
+        (Some(found), access) => reopen(&found, path, access)?,
+        (None, Access::Read) => return Err(Refusal::NotFound(path.to_owned())),
+        (None, Access::Append | Access::Write) => make(path, asked.access)?,
     };
-    let mode = if asked.access == Access::Read { 0 } else { 0o600 };
-    let failed = |source| Refusal::Failed {
-        what: format!("open {path:?}"),
-        source,
+    Ok(Done::open(opened))
+}
+
+/// Finds a file without opening it: to open a device can have effects already.
+fn find(path: &str) -> Result<Option<File>, Refusal> {
+    let found = match open_path(path, libc::O_PATH, 0) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(path, source)),
     };
-    let root = file::open_root(Path::new("/")).map_err(|error| failed(error.into_io()))?;
-    let below = path.trim_start_matches('/');
-    // A FIFO must not stop the runtime, nor a terminal become its own.
-    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let opened = file::open_below(root.as_fd(), Path::new(below), flags, mode, Resolve::NoLinks);
-    let opened = File::from(opened.map_err(|error| match error.into_io() {
-        source if source.kind() == std::io::ErrorKind::NotFound => Refusal::NotFound(path.to_owned()),
-        source => failed(source),
-    })?);
-    if !opened.metadata().map_err(failed)?.is_file() {
+    if !found.metadata().map_err(|source| failed(path, source))?.is_file() {
         return Err(Refusal::Argument {
             what: format!("open {path:?}"),
             fix: "name a regular file",
         });
     }
-    if asked.access == Access::Write {
-        opened.set_len(0).map_err(failed)?;
+    Ok(Some(found))
+}
+
+/// Opens the file that was found, whatever its path leads to by now.
+fn reopen(found: &File, path: &str, access: Access) -> Result<File, Refusal> {
+    let mut options = File::options();
+    match access {
+        Access::Read => options.read(true),
+        Access::Append => options.append(true),
+        Access::Write => options.write(true).truncate(true),
+    };
+    let found = format!("/proc/self/fd/{}", found.as_raw_fd());
+    options.open(found).map_err(|source| failed(path, source))
+}
+
+/// Makes a file that is not there; one that appeared meanwhile is not used.
+fn make(path: &str, access: Access) -> Result<File, Refusal> {
+    let append = if access == Access::Append { libc::O_APPEND } else { 0 };
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | append;
+    open_path(path, flags, 0o600).map_err(|source| failed(path, source))
+}
+
+fn open_path(path: &str, flags: i32, mode: u32) -> io::Result<File> {
+    let root = file::open_root(Path::new("/")).map_err(FileError::into_io)?;
+    let below = Path::new(path.trim_start_matches('/'));
+    let opened = file::open_below(root.as_fd(), below, flags, mode, Resolve::NoLinks);
+    opened.map(File::from).map_err(FileError::into_io)
+}
+
+fn failed(path: &str, source: io::Error) -> Refusal {
+    Refusal::Failed {
+        what: format!("open {path:?}"),
+        source,
     }
-    Ok(Done::open(opened))
 }

@@ -204,6 +204,13 @@ fn links_and_what_is_no_file_are_refused() {
             (7, &text),
         );
     }
+    symlink("/dev/null", node.path("dangling")).unwrap();
+    let dangling = json!({"path": node.path("dangling"), "access": "write"});
+    let text = format!(
+        "open {:?}: Too many levels of symbolic links (os error 40)",
+        node.path("dangling")
+    );
+    node.check_refused(&grants, Effect::FileOpen, &dangling, (7, &text));
     for path in ["/dev/null".to_owned(), node.path("").trim_end_matches('/').to_owned()] {
         let text = format!("open {path:?}: name a regular file");
         node.check_refused(
