@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod below;
 pub mod breaker;
 pub mod broker;
 pub mod connection;
 pub mod granted;
+pub mod grants;
 pub mod ledger;
+pub mod order;
 pub mod package;
 pub mod process;

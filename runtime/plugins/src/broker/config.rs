@@ -5,6 +5,7 @@ use nexcage_plugin_types::{Capability, CapabilityName};
 use serde::Deserialize;
 
 use super::{Done, Question, Refusal};
+use crate::below::is_below;
 
 /// `{"pointer": "/a/b"}`.
 #[derive(Deserialize)]
@@ -22,10 +23,4 @@ pub(super) fn read(question: &Question<'_>, asked: &Read) -> Result<Done, Refusa
     let value = question.broker.config.pointer(pointer);
     let value = value.ok_or_else(|| Refusal::NotFound(pointer.to_owned()))?;
     Ok(Done::answer(value.clone()))
-}
-
-/// Whether a path or pointer is another one, or below it; parts count, not characters.
-pub(super) fn is_below(path: &str, above: &str) -> bool {
-    let rest = path.strip_prefix(above);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || above.ends_with('/'))
 }

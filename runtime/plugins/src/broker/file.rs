@@ -12,8 +12,8 @@ use nexcage_plugin_types::{Capability, CapabilityName};
 use nexcage_sys::file::{self, FileError, Resolve};
 use serde::Deserialize;
 
-use super::config::is_below;
 use super::{Done, Question, Refusal};
+use crate::below::is_below;
 
 /// `{"path": "/a/b", "access": "read"}`.
 #[derive(Deserialize)]
