@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod capability;
+pub mod configuration;
 pub mod document;
 pub mod frame;
 pub mod hook;
@@ -14,6 +15,7 @@ pub mod session;
 pub mod text;
 
 pub use capability::{Capability, CapabilityName};
+pub use configuration::Configuration;
 pub use document::DocumentError;
 pub use hook::{HookPoint, Subscription};
 pub use manifest::Manifest;

@@ -5,6 +5,7 @@ pub mod audit;
 mod below;
 pub mod breaker;
 pub mod broker;
+pub mod configuration;
 pub mod connection;
 pub mod granted;
 pub mod grants;

@@ -1,0 +1,158 @@
+//! The operator's configuration, from its files.
+//!
+//! `config.json` first, then the files of `config.d` beside it whose names end in `.json`, in the order of their names. They
+//! say what plugins may do, so nobody but root and the caller may have written them.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nexcage_plugin_types::configuration::Layer;
+use nexcage_plugin_types::{Configuration, DocumentError};
+use nexcage_sys::process::effective_uid;
+
+#[cfg(test)]
+mod tests;
+
+/// Where the configuration is, unless the caller says otherwise.
+pub const FILE: &str = "/etc/nexcage/config.json";
+
+/// Bytes of the longest file; the reader of documents refuses the same.
+const FILE_MAX: u64 = 1 << 20;
+
+/// A configuration that cannot be used: nothing of it holds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// A file or folder cannot be opened or read.
+    #[error("read configuration {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is no regular one.
+    #[error("read configuration {path:?}: it is no regular file")]
+    NotRegular {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody else can have written a file.
+    #[error(
+        "read configuration {path:?}: it belongs to uid {uid} and has mode {mode:03o}: give it to root, writable by nobody else"
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// What a file says is not a configuration.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+/// A configuration and the files that it was read from, in their order.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What holds.
+    pub configuration: Configuration,
+    /// What it was read from.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the configuration.
+///
+/// * `given`: a file that the caller names, which must exist; without one it is [`FILE`], and may be missing.
+///
+/// # Errors
+///
+/// [`ConfigurationError`], for the first file at fault.
+pub fn load(given: Option<&Path>) -> Result<Loaded, ConfigurationError> {
+    let main = given.unwrap_or(Path::new(FILE));
+    let mut layers = Vec::new();
+    let mut files = Vec::new();
+    match read(main) {
+        Ok(layer) => {
+            layers.push(layer);
+            files.push(main.to_owned());
+        }
+        Err(ConfigurationError::Read { source, .. }) if given.is_none() && source.kind() == io::ErrorKind::NotFound => {
+        }
+        Err(error) => return Err(error),
+    }
+    for path in drop_ins(main)? {
+        layers.push(read(&path)?);
+        files.push(path);
+    }
+    Ok(Loaded {
+        configuration: Configuration::merge(layers),
+        files,
+    })
+}
+
+fn drop_ins(main: &Path) -> Result<Vec<PathBuf>, ConfigurationError> {
+    let folder = main.with_file_name("config.d");
+    let failed = |source| ConfigurationError::Read {
+        path: folder.clone(),
+        source,
+    };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed(source)),
+    };
+    check_owner(&folder, &folder.metadata().map_err(failed)?)?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        // Editors leave hidden and backup files beside a file.
+        let is_hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|extension| extension == "json") && !is_hidden {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<Layer, ConfigurationError> {
+    let failed = |source| ConfigurationError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    // What is checked is what is read: the open file. A FIFO must not stop the runtime.
+    let mut options = File::options();
+    let opened = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
+    let opened = opened.map_err(failed)?;
+    let metadata = opened.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(ConfigurationError::NotRegular { path: path.to_owned() });
+    }
+    check_owner(path, &metadata)?;
+    let mut bytes = Vec::new();
+    opened.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Layer::parse(&path.to_string_lossy(), &bytes)?)
+}
+
+fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), ConfigurationError> {
+    let (uid, mode) = (metadata.uid(), metadata.mode() & 0o777);
+    if (uid == 0 || uid == effective_uid()) && mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(ConfigurationError::Owner {
+        path: path.to_owned(),
+        uid,
+        mode,
+    })
+}
