@@ -27,7 +27,7 @@ pub use exec::{ExecArgs, ExecUser, SubCgroup, SubCgroupError};
 pub use globals::{Cgroups, Globals, LogFormat};
 pub use help::full_command;
 pub use lifecycle::{CreateArgs, DeleteArgs, KillArgs, ProcessFiles, RunArgs, RunSource, RunSourceError};
-pub use plugin::{PluginAction, PluginArgs};
+pub use plugin::{ConfigAction, ConfigArgs, PluginAction, PluginArgs};
 pub use query::{EventsArgs, FeaturesArgs, Format, IdArgs, ListArgs, PsArgs, SpecArgs};
 pub use signal::Signal;
 pub use update::{Resources, UpdateArgs};
@@ -46,6 +46,7 @@ pub struct Cli {
 #[expect(missing_docs, reason = "a variant is the sub-command of its name")]
 pub enum Command {
     Checkpoint(CheckpointArgs),
+    Config(ConfigArgs),
     Create(CreateArgs),
     Delete(DeleteArgs),
     Events(EventsArgs),
@@ -71,6 +72,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Checkpoint(_) => "checkpoint",
+            Self::Config(_) => "config",
             Self::Create(_) => "create",
             Self::Delete(_) => "delete",
             Self::Events(_) => "events",
@@ -106,7 +108,7 @@ impl Command {
             Self::Restore(a) => Some(&a.id),
             Self::Update(a) => Some(&a.id),
             Self::Run(a) => a.container_id(),
-            Self::Features(_) | Self::List(_) | Self::Plugin(_) | Self::Spec(_) => None,
+            Self::Config(_) | Self::Features(_) | Self::List(_) | Self::Plugin(_) | Self::Spec(_) => None,
         }
     }
 }

@@ -244,3 +244,44 @@ fn plugin_takes_an_action_and_a_path() {
         text(&output.stderr)
     );
 }
+
+/// Writes a file that nobody else can write, whatever the umask.
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn the_configuration_is_checked_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    write_private(
+        &file,
+        r#"{"plugin_manager": {"max_plugins": 7, "plugin_dir": "/nonexistent"}}"#,
+    );
+    let drop_ins = folder.path().join("config.d");
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+        .create(&drop_ins)
+        .unwrap();
+    let file = file.to_str().unwrap();
+    let output = run(&["--config", file, "config", "check"]);
+    let warning = "warning: plugin directory /nonexistent is not there: no plugin will be found";
+    assert_eq!(text(&output.stdout), format!("{file}: good\n{warning}\n"));
+    assert!(output.status.success() && output.stderr.is_empty());
+
+    write_private(&drop_ins.join("10.json"), r#"{"plugin_manager": {"max_plugins": 8}}"#);
+    let output = run(&["config", "show", "--config", file]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["plugin_manager"]["max_plugins"], 8);
+    assert_eq!(shown["plugin_manager"]["require_signatures"], true);
+
+    write_private(&drop_ins.join("10.json"), r#"{"plugin_manager": {"max_plugin": 8}}"#);
+    let output = run(&["--config", file, "config", "check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("config.d/10.json\": at \"/plugin_manager"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    // A command that needs no plugin does not read it.
+    assert!(run(&["--config", file, "features"]).status.success());
+}

@@ -7,7 +7,7 @@ use super::criu::{CheckpointArgs, RestoreArgs};
 use super::dialect::Limit;
 use super::exec::ExecArgs;
 use super::lifecycle::{CreateArgs, DeleteArgs, KillArgs, RunArgs};
-use super::plugin::PluginArgs;
+use super::plugin::{ConfigArgs, PluginArgs};
 use super::query::{EventsArgs, FeaturesArgs, IdArgs, ListArgs, PsArgs, SpecArgs};
 use super::update::UpdateArgs;
 
@@ -61,7 +61,7 @@ const BASE: Entry = Entry {
 };
 
 /// Every sub-command, in the order of help.
-pub(super) static ENTRIES: [Entry; 18] = [
+pub(super) static ENTRIES: [Entry; 19] = [
     Entry {
         name: "create",
         about: "Create a container from a bundle, ready to start",
@@ -222,6 +222,16 @@ pub(super) static ENTRIES: [Entry; 18] = [
         arity: Arity::Exactly(2),
         augment: PluginArgs::augment_args,
         from: |matches| PluginArgs::from_arg_matches(matches).map(Command::Plugin),
+        ..BASE
+    },
+    Entry {
+        name: "config",
+        about: "Check the configuration, or show what holds",
+        usage: "check|show",
+        notes: "The configuration is /etc/nexcage/config.json, or the file of --config, and then the files config.d/*.json beside it\n\
+                in the order of their names. A later one wins, but what one denies stays denied.",
+        augment: ConfigArgs::augment_args,
+        from: |matches| ConfigArgs::from_arg_matches(matches).map(Command::Config),
         ..BASE
     },
 ];

@@ -45,6 +45,8 @@ pub struct Globals {
     pub rootless: Option<bool>,
     /// The criu program; `None` is the one in PATH.
     pub criu: Option<PathBuf>,
+    /// The configuration of plugins; `None` is the default file. Only commands that need it read it.
+    pub config: Option<PathBuf>,
 }
 
 /// A global flag with a value that cannot be meant.
@@ -86,7 +88,7 @@ const fn flag(name: &'static str, kind: Kind, value: &'static str, help: &'stati
 }
 
 /// Every global flag.
-pub(super) const FLAGS: [Described; 10] = [
+pub(super) const FLAGS: [Described; 11] = [
     flag(
         "root",
         Kind::Value,
@@ -122,6 +124,12 @@ pub(super) const FLAGS: [Described; 10] = [
         Kind::Value,
         "MODE",
         "ignore cgroup permission errors: true, false or auto [default: auto]",
+    ),
+    flag(
+        "config",
+        Kind::Value,
+        "FILE",
+        "configuration of plugins [default: /etc/nexcage/config.json]",
     ),
     Described {
         hidden: true,
@@ -175,6 +183,7 @@ impl Globals {
             "systemd-cgroup" => self.cgroups = Cgroups::Systemd,
             "log" => self.log = path(value),
             "criu" => self.criu = path(value),
+            "config" => self.config = path(value),
             "root" => self.root = Some(state_root(Path::new(&value))?),
             "log-format" => self.log_format = parse_log_format(&value.to_string_lossy())?,
             "rootless" => self.rootless = parse_rootless(&value.to_string_lossy())?,

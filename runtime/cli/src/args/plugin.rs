@@ -1,4 +1,4 @@
-//! Flags of `plugin`.
+//! Flags of `plugin` and `config`.
 
 use std::path::PathBuf;
 
@@ -27,5 +27,30 @@ fn parse_action(text: &str) -> Result<PluginAction, String> {
         "validate" => Ok(PluginAction::Validate),
         "migrate" => Ok(PluginAction::Migrate),
         _ => Err("unknown action: want validate or migrate".into()),
+    }
+}
+
+/// What is done with the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigAction {
+    /// Say whether it is good.
+    Check,
+    /// Print what holds.
+    Show,
+}
+
+/// Arguments of `config`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// check or show
+    #[arg(value_name = "action", value_parser = parse_config_action)]
+    pub action: ConfigAction,
+}
+
+fn parse_config_action(text: &str) -> Result<ConfigAction, String> {
+    match text {
+        "check" => Ok(ConfigAction::Check),
+        "show" => Ok(ConfigAction::Show),
+        _ => Err("unknown action: want check or show".into()),
     }
 }
