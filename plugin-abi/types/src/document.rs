@@ -11,6 +11,8 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::Segment;
 
+use crate::message::printable;
+
 /// The most bytes that a manifest or a configuration file may have.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
@@ -49,8 +51,9 @@ impl Fault {
         DocumentError {
             file: file.to_owned(),
             pointer: self.pointer,
-            detail: self.detail,
-            fix: self.fix,
+            // Names of the document's author stand in them: they must not make lines or drive a terminal.
+            detail: printable(&self.detail),
+            fix: printable(&self.fix),
         }
     }
 }

@@ -210,3 +210,13 @@ proptest! {
         prop_assert_eq!(again, manifest);
     }
 }
+
+#[test]
+fn a_name_with_a_line_end_stays_on_the_line_of_the_error() {
+    let text = small().to_string().replace("\"name\"", r#""\name""#);
+    let error = Manifest::parse("m", text.as_bytes()).unwrap_err().to_string();
+    assert!(
+        error.contains(r"unknown field `\u{a}ame`") && !error.contains('\n'),
+        "{error}"
+    );
+}
