@@ -21,6 +21,8 @@ use crate::table::{self, NxcEntry, NxcFunction, NxcHost, NxcPlugin, NxcStr};
 mod functions;
 #[cfg(feature = "dlopen")]
 mod open;
+#[cfg(feature = "dlopen")]
+pub use open::preload;
 mod read;
 
 /// The name of a plugin's one symbol.

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod hook;
 pub mod manifest;
 pub mod message;
+pub mod sandbox;
 pub mod session;
 pub mod text;
 
@@ -19,3 +20,4 @@ pub use configuration::Configuration;
 pub use document::DocumentError;
 pub use hook::{HookPoint, Subscription};
 pub use manifest::Manifest;
+pub use sandbox::Sandbox;

@@ -35,8 +35,6 @@ pub struct Ready {
     pub api: u32,
     /// The extensions that the plugin has, for example `nexcage.cli_command/1`.
     pub extensions: Vec<String>,
-    /// What confines the plugin: each mechanism, and whether it is in force.
-    pub sandbox: serde_json::Value,
 }
 
 /// How important a line of log is.

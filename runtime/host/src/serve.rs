@@ -95,8 +95,6 @@ pub struct Steps<L, T> {
     pub load: L,
     /// Makes the sandbox stricter once nothing more has to be loaded.
     pub tighten: T,
-    /// What confines the plugin, for READY.
-    pub sandbox: serde_json::Value,
 }
 
 /// Serves one plugin until the runtime says GOODBYE.
@@ -150,7 +148,6 @@ where
         protocol: PROTOCOL,
         api: plugin.api_version().0,
         extensions: extensions(&plugin),
-        sandbox: steps.sandbox,
     };
     let body = serde_json::to_vec(&ready).unwrap_or_default();
     link.send(&Frame::new(Kind::Ready, 0, body))?;
@@ -236,7 +233,7 @@ fn failure(text: &str) -> Vec<u8> {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {

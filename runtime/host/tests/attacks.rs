@@ -119,6 +119,11 @@ const CASES: &[Case] = &[
         [Seen::Refused(libc::EBADF), SIGSYS],
     ),
     (
+        "mmap of shared memory",
+        Attack::Call(libc::SYS_mmap, [0, 4096, 3, 0x21, -1, 0]),
+        [EPERM, EPERM],
+    ),
+    (
         "openat",
         Attack::Call(libc::SYS_openat, [-1, -1, 0, 0, 0, 0]),
         [Seen::Refused(libc::EFAULT), EPERM],

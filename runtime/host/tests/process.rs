@@ -10,9 +10,6 @@
 
 use std::ffi::c_void;
 use std::hint::black_box;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,13 +18,14 @@ use std::time::{Duration, Instant};
 use nexcage_plugin_abi::extension::Extension;
 use nexcage_plugin_abi::host::Loaded;
 use nexcage_plugin_abi::table::{NXC_API_VERSION, NXC_OK, NxcCliCommand, NxcHost, NxcPlugin, NxcStr};
-use nexcage_plugin_host::serve::{Steps, serve};
-use nexcage_plugin_host::{Stage, Threads, restrict};
+use nexcage_plugin_host::life::{Loader, live};
 use nexcage_plugin_types::frame::{Method, PROTOCOL};
+use nexcage_plugin_types::manifest::ResourceRequirements;
 use nexcage_plugin_types::message::{Hello, LogLevel, LogLine, Metric};
 use nexcage_plugin_types::session::Limits;
 use nexcage_plugins::connection::{Answer, CallError, Effects};
-use nexcage_plugins::process::{HostProcess, Start, StartError};
+use nexcage_plugins::process::{Confinement, HostProcess, Privileges, Start, StartError};
+use nexcage_sys::process::effective_uid;
 
 const AMPLE: Duration = Duration::from_secs(60);
 
@@ -48,17 +46,13 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(failed > 0))
 }
 
-/// The host: its socket is stdin.
+/// The host: the plugin is in this program already.
 fn host() -> ExitCode {
-    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    restrict(Stage::Load, Threads::All).unwrap();
-    let steps = Steps {
+    live(Loader {
+        preload: |_name: &str| Ok(()),
         // SAFETY: the entry function below follows the interface.
-        load: |offered| unsafe { Loaded::enter(entry, offered) },
-        tighten: || restrict(Stage::Run, Threads::All).map_err(Into::into),
-        sandbox: serde_json::Value::Null,
-    };
-    ExitCode::from(u8::from(serve(socket, steps).is_err()))
+        load: |_object: &Path, offered| unsafe { Loaded::enter(entry, offered) },
+    })
 }
 
 unsafe extern "C" fn nothing(_ctx: *mut c_void, _call: u64, _input: NxcStr) -> i32 {
@@ -191,8 +185,6 @@ impl Effects for Deaf {
 }
 
 fn start_with(program: &Path, config: &str, timeout: Duration) -> Result<HostProcess, StartError> {
-    let (description, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(b"{}").unwrap();
     let hello = Hello {
         protocol: [PROTOCOL, PROTOCOL],
         nexcage: "0.1.0".into(),
@@ -203,12 +195,23 @@ fn start_with(program: &Path, config: &str, timeout: Duration) -> Result<HostPro
     let start = Start {
         program,
         argv: &["nexcage-plugin-host", "--host"],
-        description,
+        confinement: Confinement {
+            object: std::env::current_exe().unwrap(),
+            is_enabled: true,
+            limits: ResourceRequirements::default(),
+            libraries: Vec::new(),
+            required: Vec::new(),
+            privileges: if effective_uid() == 0 {
+                Privileges::Root
+            } else {
+                Privileges::User
+            },
+        },
         hello: &hello,
         limits: Limits::default(),
         timeout,
     };
-    HostProcess::start(start, &mut Deaf).map(|(host, _)| host)
+    HostProcess::start(start, &mut Deaf).map(|(host, _, _)| host)
 }
 
 fn started() -> HostProcess {
@@ -241,7 +244,7 @@ const CASES: [(&str, fn()); 8] = [
 
 fn serves_and_ends() {
     let mut host = started();
-    let pid = host.pid().unwrap();
+    let pid = host.pid();
     for _ in 0..3 {
         assert_eq!(tell(&mut host, "answer", AMPLE).unwrap(), "42");
     }
@@ -251,7 +254,7 @@ fn serves_and_ends() {
 
 fn dropped() {
     let host = started();
-    let pid = host.pid().unwrap();
+    let pid = host.pid();
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     drop(host);
     check_gone(pid);
@@ -260,7 +263,7 @@ fn dropped() {
 fn crashes() {
     for crash in ["abort", "exit", "overflow", "fault"] {
         let mut host = started();
-        let pid = host.pid().unwrap();
+        let pid = host.pid();
         assert!(
             matches!(tell(&mut host, crash, AMPLE), Err(CallError::Closed)),
             "{crash}"
@@ -272,7 +275,7 @@ fn crashes() {
 
 fn spins() {
     let mut host = started();
-    let pid = host.pid().unwrap();
+    let pid = host.pid();
     let error = tell(&mut host, "spin", Duration::from_millis(50)).unwrap_err();
     assert!(matches!(error, CallError::Deadline { is_usable: false, .. }), "{error}");
     drop(host);
@@ -283,7 +286,8 @@ fn does_not_start() {
     let exe = std::env::current_exe().unwrap();
     let error = start_with(&exe, "abort", AMPLE).unwrap_err();
     let text = error.to_string();
-    assert!(text.starts_with("start plugin \"test\" (signal: 6"), "{text}");
+    // The first process of a pid namespace gets no SIGABRT of its own; what abort does next ends it.
+    assert_eq!(text, "start plugin \"test\" (signal 11)");
     let error = start_with(&exe, "hang", Duration::from_millis(100)).unwrap_err();
     assert_eq!(error.to_string(), "start plugin \"test\"");
     let children = nexcage_sys::procfs::read_children(std::process::id().cast_signed()).unwrap();
@@ -304,5 +308,8 @@ fn confined() {
 
 fn no_program() {
     let error = start_with(Path::new("/nonexistent/host"), "ok", AMPLE).unwrap_err();
-    assert_eq!(error.to_string(), "execute plugin host \"/nonexistent/host\"");
+    let StartError::Launch { source } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(source.to_string(), "execute \"/nonexistent/host\"");
 }

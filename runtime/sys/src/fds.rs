@@ -292,6 +292,23 @@ pub fn take_inherited(fd: i32) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Makes a standard descriptor the same as another one, which this process inherited by number, too.
+///
+/// * `number`: 0 to 2; what it was is closed.
+///
+/// # Errors
+///
+/// The kernel's answer.
+pub fn replace_standard(from: RawFd, number: RawFd) -> io::Result<()> {
+    debug_assert!((0..=2).contains(&number), "others have owners");
+    // SAFETY: dup2 takes two integers; standard descriptors are open for the whole process and nobody owns them.
+    let result = unsafe { libc::dup2(from, number) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Borrows a descriptor that a fork inherited by number and that stays open for the rest of this process.
 ///
 /// Returns `None` when it is not open.

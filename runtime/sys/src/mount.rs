@@ -17,6 +17,15 @@ impl Attributes {
     /// `MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV` and `MOUNT_ATTR_NOEXEC`.
     pub const NO_PROGRAMS: Self = Self(libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC);
 
+    /// `MOUNT_ATTR_NOSUID` and `MOUNT_ATTR_NODEV`.
+    pub const NO_PRIVILEGES: Self = Self(libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The attribute that a mount option adds, if it adds one.
     #[must_use]
     pub fn of_option(option: &str) -> Option<Self> {

@@ -7,6 +7,25 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use super::{ENTRY, Host, LoadError, Loaded};
 use crate::table::NxcEntry;
 
+/// Loads a library of the C runtime, so that a plugin that needs it finds it though it sees no files.
+///
+/// * `name`: as the dynamic loader searches for it.
+///
+/// # Errors
+///
+/// [`LoadError::Open`].
+pub fn preload(name: &str) -> Result<(), LoadError> {
+    // SAFETY: the caller names a library of the C runtime, whose constructors are as trusted as this program's own.
+    let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|source| LoadError::Open {
+        path: name.into(),
+        source,
+    })?;
+    // Its handlers of the process's end stay in place.
+    std::mem::forget(library);
+    Ok(())
+}
+
 impl Loaded {
     /// Loads a plugin's shared object and enters it. Its constructors run in this call; `init` is not called.
     ///

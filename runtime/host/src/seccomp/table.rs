@@ -54,6 +54,8 @@ const ENOSYS: Action = Action::Errno(38);
 const EXEC: u64 = 4;
 const WRITE_EXEC: u64 = 2 | EXEC;
 const ANONYMOUS: u64 = 0x20;
+/// `MAP_SHARED`, and a part of `MAP_SHARED_VALIDATE`.
+const SHARED: u64 = 1;
 /// `O_ACCMODE`, `O_CREAT`, `O_TRUNC`, `O_APPEND` and `O_TMPFILE` without its `O_DIRECTORY`.
 const OPEN_TO_CHANGE: u64 = 0x40_0000 | 0o3 | 0o100 | 0o1000 | 0o2000;
 /// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD`.
@@ -97,6 +99,7 @@ pub(crate) const TABLE: &[Row] = &[
     only(Both, sys::SYS_mmap, &[masked(2, WRITE_EXEC, WRITE_EXEC)], Kill, "no memory is written and run"),
     only(Both, sys::SYS_mmap, &[masked(2, EXEC, EXEC), masked(3, ANONYMOUS, ANONYMOUS)], Kill, "code comes from files"),
     only(Run, sys::SYS_mmap, &[masked(2, EXEC, EXEC)], Kill, "no code is added after loading"),
+    only(Both, sys::SYS_mmap, &[masked(3, SHARED, SHARED)], EPERM, "shared memory escapes the limit of data"),
     row(Both, sys::SYS_mmap, Allow, "memory; libraries while loading"),
     only(Both, sys::SYS_mprotect, &[masked(2, EXEC, EXEC)], Kill, "no data becomes code"),
     row(Both, sys::SYS_mprotect, Allow, "thread stacks, growing heaps, relocated data made read-only"),

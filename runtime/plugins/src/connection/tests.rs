@@ -84,7 +84,7 @@ fn hello() -> Hello {
     }
 }
 
-const READY: &str = r#"{"protocol":1,"api":65536,"extensions":[],"sandbox":null}"#;
+const READY: &str = r#"{"protocol":1,"api":65536,"extensions":[]}"#;
 
 /// A connection to a peer that has said READY and now plays its part.
 fn connected(part: impl FnOnce(&mut Peer) + Send + 'static) -> (Connection, JoinHandle<()>) {

@@ -1,0 +1,14 @@
+//! `nexcage-plugin-host`: holds one plugin, confined, and serves it to the runtime that started it.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use nexcage_plugin_abi::host::{self, Loaded};
+use nexcage_plugin_host::life::{Loader, live};
+
+fn main() -> ExitCode {
+    live(Loader {
+        preload: host::preload,
+        load: Loaded::open,
+    })
+}
