@@ -247,7 +247,9 @@ typedef struct nxc_cli_command {
    */
   nxc_function validate;
   /*
-   `{"command", "args": [...]}`: replies `{"exit_code": N, "stdout": "...", "stderr": "..."}`.
+   `{"command", "args": [...], "terminals": ["stdin", ...]}`: replies `{"exit_code": N, "stdout": "...", "stderr": "..."}`,
+   each optional. While it runs, broker call `stream.open` with `{"stream": "stdin"}` gives the caller's stream itself;
+   `terminals` names those that are terminals.
    */
   nxc_function execute;
   /*

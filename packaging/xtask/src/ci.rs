@@ -12,13 +12,28 @@ use crate::{header, process, tidy};
 pub(crate) struct Args {}
 
 /// One gate: what it is, and cargo's arguments.
-const GATES: [(&str, &[&str]); 3] = [
+const GATES: [(&str, &[&str]); 4] = [
     ("format", &["fmt", "--all", "--check"]),
     (
         "lints",
         &[
             "clippy",
             "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    (
+        "lints of the plugin host",
+        &[
+            "clippy",
+            "-p",
+            "nexcage-plugin-host",
+            "--features",
+            "program",
             "--all-targets",
             "--quiet",
             "--",

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod header;
+mod host;
 mod process;
 mod tidy;
 mod vm;
@@ -24,6 +25,7 @@ enum Task {
     Ci(ci::Args),
     Fuzz(fuzz::Args),
     Header(header::Args),
+    Host(host::Args),
     Tidy(tidy::Args),
     Vm(vm::Args),
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Header(args) => header::run(&args),
+        Task::Host(args) => host::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Vm(args) => vm::run(&args),
     };

@@ -133,7 +133,9 @@ pub struct NxcCliCommand {
     pub help: NxcFunction,
     /// `{"command", "args": [...]}`: returns `NXC_INVALID_ARGUMENT` with a text for arguments that `execute` would refuse.
     pub validate: NxcFunction,
-    /// `{"command", "args": [...]}`: replies `{"exit_code": N, "stdout": "...", "stderr": "..."}`.
+    /// `{"command", "args": [...], "terminals": ["stdin", ...]}`: replies `{"exit_code": N, "stdout": "...", "stderr": "..."}`,
+    /// each optional. While it runs, broker call `stream.open` with `{"stream": "stdin"}` gives the caller's stream itself;
+    /// `terminals` names those that are terminals.
     pub execute: NxcFunction,
     /// `{"command", "args": [...]}`: replies the words that may stand in place of the last argument.
     pub complete: NxcFunction,

@@ -25,6 +25,8 @@ pub enum Effect {
     NetworkListen = 8,
     /// Open a device of the node.
     DeviceOpen = 9,
+    /// Have a standard stream of whoever calls the plugin's command.
+    StreamOpen = 10,
     /// Create a container.
     ContainerCreate = 16,
     /// Start a container.
@@ -38,7 +40,7 @@ pub enum Effect {
 }
 
 /// Every effect and its name in the plugin interface.
-const NAMES: [(Effect, &str); 14] = [
+const NAMES: [(Effect, &str); 15] = [
     (Effect::ConfigRead, "config.read"),
     (Effect::ConfigWrite, "config.write"),
     (Effect::CommandExecute, "command.execute"),
@@ -48,6 +50,7 @@ const NAMES: [(Effect, &str); 14] = [
     (Effect::NetworkDial, "network.dial"),
     (Effect::NetworkListen, "network.listen"),
     (Effect::DeviceOpen, "device.open"),
+    (Effect::StreamOpen, "stream.open"),
     (Effect::ContainerCreate, "container.create"),
     (Effect::ContainerStart, "container.start"),
     (Effect::ContainerStop, "container.stop"),

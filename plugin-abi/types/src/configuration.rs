@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::document::{self, DocumentError, Fault};
+use crate::sandbox::Mechanism;
 use crate::text::{AbsolutePath, PluginName};
 use crate::{Capability, CapabilityName, HookPoint};
 
@@ -57,6 +58,9 @@ pub struct ManagerLayer {
     /// Whether plugins are confined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox_enabled: Option<bool>,
+    /// Mechanisms of the sandbox without which no plugin is loaded, though other kernels lack them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox_required: Option<Vec<Mechanism>>,
     /// Memory of all plugins together, in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit_mb: Option<u32>,
@@ -136,6 +140,8 @@ pub struct Manager {
     pub require_signatures: bool,
     /// Whether plugins are confined.
     pub sandbox_enabled: bool,
+    /// Mechanisms of the sandbox without which no plugin is loaded, though other kernels lack them.
+    pub sandbox_required: Vec<Mechanism>,
     /// Memory of all plugins together, in MiB.
     pub memory_limit_mb: u32,
     /// Share of one processor for all plugins together, in percent.
@@ -215,6 +221,7 @@ impl Default for Configuration {
                 enable_hot_reload: false,
                 require_signatures: true,
                 sandbox_enabled: true,
+                sandbox_required: Vec::new(),
                 memory_limit_mb: 512,
                 cpu_limit_percent: 10,
             },
@@ -291,6 +298,7 @@ impl Manager {
         replace(&mut self.enable_hot_reload, layer.enable_hot_reload);
         replace(&mut self.require_signatures, layer.require_signatures);
         replace(&mut self.sandbox_enabled, layer.sandbox_enabled);
+        replace(&mut self.sandbox_required, layer.sandbox_required);
         replace(&mut self.memory_limit_mb, layer.memory_limit_mb);
         replace(&mut self.cpu_limit_percent, layer.cpu_limit_percent);
     }

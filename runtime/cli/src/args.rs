@@ -120,6 +120,15 @@ pub enum Parsed {
     Run(Box<Cli>),
     /// Print this text, help or version, and succeed.
     Print(String),
+    /// Print the program's help.
+    Help,
+    /// Do what a plugin has under this name; if none has, it is an unknown command.
+    Extension {
+        /// What the user typed.
+        name: String,
+        /// What came after it; `None` when its help is asked for.
+        args: Option<Vec<OsString>>,
+    },
 }
 
 /// A command line that was not understood.
@@ -198,23 +207,42 @@ fn parse_into(globals: &mut Globals, args: &[OsString]) -> Result<Parsed, UsageE
         }
     }
     if wants_help {
-        return Ok(Parsed::Print(help::of_program()));
+        return Ok(Parsed::Help);
     }
     if wants_version {
         return Ok(Parsed::Print(crate::version::text()));
     }
     let Some((name, rest)) = walked.arguments.split_first() else {
-        return Ok(Parsed::Print(help::of_program()));
+        return Ok(Parsed::Help);
     };
     let name = name.to_string_lossy();
     match entries::find(&name) {
         Some(entry) => parse_command(globals, entry, rest),
         None if name == "help" || name == "h" => parse_help(rest),
-        None => Err(unknown_command(&name)),
+        None if name.contains('\u{fffd}') => Err(unknown_command(&name)),
+        None => Ok(Parsed::Extension {
+            name: name.into_owned(),
+            args: Some(rest.to_vec()),
+        }),
     }
 }
 
-fn unknown_command(name: &str) -> UsageError {
+/// Every name of a command that is nexcage's own.
+#[must_use]
+pub fn command_names() -> Vec<&'static str> {
+    let names = entries::ENTRIES.iter().map(|entry| entry.name);
+    names.chain(["help", "h"]).collect()
+}
+
+/// The program's help.
+#[must_use]
+pub fn program_help() -> String {
+    help::of_program()
+}
+
+/// The error of a command that nobody has.
+#[must_use]
+pub fn unknown_command(name: &str) -> UsageError {
     UsageError::plain(
         format!("No help topic for '{name}': see \"nexcage help\" for the commands"),
         3,
@@ -223,12 +251,16 @@ fn unknown_command(name: &str) -> UsageError {
 
 fn parse_help(rest: &[OsString]) -> Result<Parsed, UsageError> {
     let Some(topic) = rest.iter().find(|arg| !arg.as_encoded_bytes().starts_with(b"-")) else {
-        return Ok(Parsed::Print(help::of_program()));
+        return Ok(Parsed::Help);
     };
     let topic = topic.to_string_lossy();
-    help::of_command(&topic)
-        .map(Parsed::Print)
-        .ok_or_else(|| unknown_command(&topic))
+    Ok(match help::of_command(&topic) {
+        Some(text) => Parsed::Print(text),
+        None => Parsed::Extension {
+            name: topic.into_owned(),
+            args: None,
+        },
+    })
 }
 
 fn parse_command(globals: &mut Globals, entry: &'static Entry, args: &[OsString]) -> Result<Parsed, UsageError> {

@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod events;
 mod exec;
+pub(crate) mod extension;
 mod features;
 mod kill;
 mod list;
@@ -47,7 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Kill(args) => kill::run(&globals, args),
         Command::List(args) => list::run(&globals, args),
         Command::Pause(args) => pause::pause(&globals, args),
-        Command::Plugin(args) => plugin::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Plugin(args) => plugin::run(&globals, args),
         Command::Ps(args) => ps::run(&globals, args),
         Command::Restore(args) => restore::run(&globals, args),
         Command::Resume(args) => pause::resume(&globals, args),

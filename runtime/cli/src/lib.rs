@@ -11,9 +11,10 @@ pub mod report;
 pub mod root;
 pub mod version;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Parsed;
+use args::{Globals, Parsed};
 
 /// Parses the program's arguments, runs the command and turns the outcome into an exit code.
 ///
@@ -37,6 +38,11 @@ pub fn main() -> ExitCode {
     let cli = match parsed {
         Parsed::Run(cli) => *cli,
         Parsed::Print(text) => return report::text(&globals, &text),
+        Parsed::Help => {
+            let plugins = commands::extension::help_section(&globals);
+            return report::text(&globals, &(args::program_help() + &plugins));
+        }
+        Parsed::Extension { name, args } => return extension(&globals, &name, args.as_deref()),
     };
     if globals.debug
         && let Err(error) = report::debug::enable(&globals)
@@ -45,4 +51,16 @@ pub fn main() -> ExitCode {
     }
     let name = cli.command.name();
     commands::run(cli).unwrap_or_else(|error| report::failure(&globals, name, &error))
+}
+
+fn extension(globals: &Globals, name: &str, args: Option<&[OsString]>) -> ExitCode {
+    let run = match args {
+        Some(args) => commands::extension::run(globals, name, args),
+        None => commands::extension::help_of(globals, name),
+    };
+    match run {
+        Ok(Some(code)) => code,
+        Ok(None) => report::usage(globals, &args::unknown_command(name)),
+        Err(error) => report::failure(globals, name, &error),
+    }
 }

@@ -12,6 +12,28 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
+/// Renders rows of equal length as columns, a newline after each.
+#[must_use]
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    table::render(rows)
+}
+
+/// Prints a value as indented JSON.
+///
+/// # Errors
+///
+/// It cannot be written as JSON, or not at all.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(value).context("write JSON")? + "\n"))
+}
+
+/// The name that a value without data has in JSON.
+#[must_use]
+pub fn json_name(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_owned()
+}
+
 /// Prints a text on standard output and flushes it.
 ///
 /// # Errors

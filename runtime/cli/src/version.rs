@@ -1,5 +1,7 @@
 //! What `--version` prints: the lines clients of runc read.
 
+use semver::Version;
+
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -17,6 +19,14 @@ pub fn text() -> String {
     lines.push(format!("spec: {SPEC}"));
     lines.extend(libseccomp().map(|version| format!("libseccomp: {version}")));
     lines.join("\n") + "\n"
+}
+
+/// The version as plugins' ranges are held against it.
+#[must_use]
+pub fn semantic() -> Version {
+    let version = Version::parse(VERSION);
+    debug_assert!(version.is_ok(), "cargo takes no other");
+    version.unwrap_or(Version::new(0, 0, 0))
 }
 
 /// Asks the linked libseccomp for its version.

@@ -19,6 +19,7 @@ use crate::connection::Answer;
 mod config;
 mod file;
 mod network;
+mod stream;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,17 @@ pub struct Broker<'a> {
     pub container: &'a str,
     /// Where it is all recorded.
     pub audit: &'a Audit,
+    /// Whether it may have this process's standard streams.
+    pub streams: Streams,
+}
+
+/// Whether a plugin may have the standard streams of the process that calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// It may: one of its commands runs.
+    Open,
+    /// It may not.
+    Closed,
 }
 
 /// What came of an effect: JSON for the plugin, and a descriptor where it opened something.
@@ -136,6 +148,7 @@ impl Question<'_> {
             Effect::FileOpen => file::open(self, &parse(effect, body)?),
             Effect::NetworkDial => network::dial(self, &parse(effect, body)?, deadline),
             Effect::NetworkListen => network::listen(self, &parse(effect, body)?),
+            Effect::StreamOpen => stream::open(self, &parse(effect, body)?),
             other => Err(Refusal::Unsupported(other.to_string())),
         }
     }

@@ -5,18 +5,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nexcage_plugin_types::configuration::Layer;
+use nexcage_plugin_types::text::PluginName;
 use nexcage_plugin_types::{Configuration, DocumentError};
-use nexcage_sys::process::effective_uid;
+use nexcage_sys::file::{self, Durability};
+
+use crate::ownership;
 
 #[cfg(test)]
 mod tests;
 
 /// Where the configuration is, unless the caller says otherwise.
 pub const FILE: &str = "/etc/nexcage/config.json";
+
+/// The file of `config.d` in which `nexcage plugin enable` and `disable` keep what they are told.
+const ENABLED: &str = "90-nexcage-enabled.json";
 
 /// Bytes of the longest file; the reader of documents refuses the same.
 const FILE_MAX: u64 = 1 << 20;
@@ -29,6 +35,15 @@ pub enum ConfigurationError {
     #[error("read configuration {path:?}")]
     Read {
         /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be kept.
+    #[error("write configuration {path:?}")]
+    Write {
+        /// The folder.
         path: PathBuf,
         /// The kernel's answer.
         #[source]
@@ -96,6 +111,36 @@ pub fn load(given: Option<&Path>) -> Result<Loaded, ConfigurationError> {
     })
 }
 
+/// Keeps whether a plugin is loaded, in a file of `config.d` that is this program's own.
+///
+/// * `given`: as for [`load`].
+///
+/// Returns the file.
+///
+/// # Errors
+///
+/// [`ConfigurationError`]; the file is as it was.
+pub fn set_enabled(given: Option<&Path>, plugin: &PluginName, enabled: bool) -> Result<PathBuf, ConfigurationError> {
+    let folder = given.unwrap_or(Path::new(FILE)).with_file_name("config.d");
+    let failed = |source| ConfigurationError::Write {
+        path: folder.clone(),
+        source,
+    };
+    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+    made.map_err(failed)?;
+    let path = folder.join(ENABLED);
+    let mut layer = match read(&path) {
+        Ok(layer) => layer,
+        Err(ConfigurationError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Layer::default(),
+        Err(error) => return Err(error),
+    };
+    layer.plugins.entry(plugin.clone()).or_default().enabled = Some(enabled);
+    let mut text = serde_json::to_vec_pretty(&layer).unwrap_or_default();
+    text.push(b'\n');
+    file::write_atomic(&path, &text, 0o644, Durability::Synced).map_err(|error| failed(error.into_io()))?;
+    Ok(path)
+}
+
 fn drop_ins(main: &Path) -> Result<Vec<PathBuf>, ConfigurationError> {
     let folder = main.with_file_name("config.d");
     let failed = |source| ConfigurationError::Read {
@@ -147,7 +192,7 @@ fn read(path: &Path) -> Result<Layer, ConfigurationError> {
 
 fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), ConfigurationError> {
     let (uid, mode) = (metadata.uid(), metadata.mode() & 0o777);
-    if (uid == 0 || uid == effective_uid()) && mode & 0o022 == 0 {
+    if ownership::is_trusted(metadata) {
         return Ok(());
     }
     Err(ConfigurationError::Owner {

@@ -105,6 +105,12 @@ impl Ledger {
         Self { folder }
     }
 
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What is known of a plugin; nothing yet is an empty entry.
     ///
     /// # Errors

@@ -81,6 +81,30 @@ pub fn order(plugins: &BTreeMap<PluginName, &Manifest>) -> Result<Vec<PluginName
     Ok(walk.done)
 }
 
+/// Finds what has to be loaded with one plugin, and in which order; the plugin itself is the last.
+///
+/// * `plugins`: all that are enabled, this one among them.
+///
+/// # Errors
+///
+/// As [`order`], for these plugins only.
+pub fn order_for(name: &PluginName, plugins: &BTreeMap<PluginName, &Manifest>) -> Result<Vec<PluginName>, OrderError> {
+    let mut walk = Walk {
+        plugins,
+        chain: Vec::new(),
+        done: Vec::new(),
+    };
+    if let Some(manifest) = plugins.get(name) {
+        walk.visit(name, manifest)?;
+    }
+    for name in &walk.done {
+        if let Some(manifest) = plugins.get(name) {
+            check_conflicts(name, manifest, plugins)?;
+        }
+    }
+    Ok(walk.done)
+}
+
 fn check_conflicts(
     name: &PluginName,
     manifest: &Manifest,

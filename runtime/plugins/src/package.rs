@@ -122,6 +122,31 @@ impl Package {
         &self.manifest
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of the plugin's shared object in its package.
+    #[must_use]
+    pub fn object(&self) -> String {
+        format!("{}.nexcage-plugin", self.manifest.name)
+    }
+
+    /// Reads a file of the package.
+    ///
+    /// # Errors
+    ///
+    /// [`PackageError`].
+    pub fn read(&self, file: &str) -> Result<Vec<u8>, PackageError> {
+        let mut bytes = Vec::new();
+        read_file(&self.path, &self.folder, file, FILE_MAX, |piece| {
+            bytes.extend_from_slice(piece)
+        })?;
+        Ok(bytes)
+    }
+
     /// Compares every file that the manifest lists with its digest there.
     ///
     /// Returns how many there are.

@@ -215,14 +215,25 @@ pub(super) static ENTRIES: [Entry; 19] = [
     },
     Entry {
         name: "plugin",
-        about: "Check a plugin's package, or bring its manifest to the new form",
-        usage: "validate|migrate <path>",
-        notes: "validate checks plugin-manifest.json in a folder, and its files against their SHA-256; given a file, the manifest\n\
-                alone. migrate prints the manifest in its new form, also one with \"api_version\": 1.",
-        arity: Arity::Exactly(2),
+        about: "Look after plugins: list, enable, try, test, audit them",
+        usage: "[options] <action> [name...]",
+        notes: "list                    what is in the plugin directory, and what stands in its way\n\
+                info NAME               what a plugin declares, may have and is confined by\n\
+                enable|disable NAME     keep in config.d whether it is loaded\n\
+                reload [NAME...]        try it anew, with the configuration that holds now\n\
+                health [NAME...]        ask it how it is; the exit code is 1 when one is not well\n\
+                stats [NAME...]         how its calls went, and what it measured\n\
+                logs NAME               what it logged\n\
+                violations [NAME...]    what it tried and may not\n\
+                audit [NAME...]         the audit log; with --verify whether somebody changed it\n\
+                validate PATH           check a package, or a manifest alone\n\
+                migrate PATH            print a manifest in its new form, also one with \"api_version\": 1\n\
+                test PATH               load a package in its sandbox and try all that it has\n\n\
+                Commands of plugins are called as those of nexcage: nexcage <command> [arguments...]",
+        limit: Limit::Never,
+        arity: Arity::AtLeast(1),
         augment: PluginArgs::augment_args,
         from: |matches| PluginArgs::from_arg_matches(matches).map(Command::Plugin),
-        ..BASE
     },
     Entry {
         name: "config",

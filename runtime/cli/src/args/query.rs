@@ -24,11 +24,13 @@ pub enum Format {
     Json,
 }
 
-fn parse_format(text: &str) -> Result<Format, String> {
-    match text {
-        "table" => Ok(Format::Table),
-        "json" => Ok(Format::Json),
-        _ => Err("invalid format option: want table or json".into()),
+impl Format {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            _ => Err("invalid format option: want table or json".into()),
+        }
     }
 }
 
@@ -36,7 +38,7 @@ fn parse_format(text: &str) -> Result<Format, String> {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListArgs {
     /// table or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = parse_format)]
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = Format::parse)]
     pub format: Format,
     /// print container ids only
     #[arg(short, long)]
@@ -47,7 +49,7 @@ pub struct ListArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct PsArgs {
     /// table or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = parse_format)]
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = Format::parse)]
     pub format: Format,
     /// id of the container
     #[arg(value_name = "container-id")]

@@ -435,22 +435,34 @@ fn wrong_command_lines_get_runcs_messages() {
     ] {
         check_error(line, message, 1);
     }
-    check_error(
-        "nosuch",
-        "No help topic for 'nosuch': see \"nexcage help\" for the commands",
-        3,
+}
+
+#[test]
+fn what_nexcage_does_not_have_may_be_a_plugins() {
+    let extension = |line: &str| match parse(words(line)).1 {
+        Ok(Parsed::Extension { name, args }) => (name, args),
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(extension("nosuch"), ("nosuch".into(), Some(vec![])));
+    let all = words("--root x --help -- a");
+    assert_eq!(
+        extension("--debug nosuch --root x --help -- a"),
+        ("nosuch".into(), Some(all))
     );
-    check_error(
-        "help nosuch",
-        "No help topic for 'nosuch': see \"nexcage help\" for the commands",
-        3,
+    assert_eq!(extension("help nosuch"), ("nosuch".into(), None));
+    let error = unknown_command("nosuch");
+    assert_eq!(
+        error.to_string(),
+        "No help topic for 'nosuch': see \"nexcage help\" for the commands"
     );
+    assert_eq!(error.exit_code(), 3);
 }
 
 #[test]
 fn help_and_version_are_asked_for_in_many_ways() {
     let printed = |line: &str| match parse(words(line)).1 {
         Ok(Parsed::Print(text)) => text,
+        Ok(Parsed::Help) => program_help(),
         other => panic!("{line}: {other:?}"),
     };
     for line in ["", "help", "h", "--help", "-h", "-help", "--debug", "--help create"] {

@@ -1,48 +1,62 @@
-//! `plugin`: what a plugin's author needs before anything is loaded.
+//! `plugin`: looking after plugins.
 
-use std::path::Path;
+mod list;
+mod package;
+mod records;
+mod run;
 
-use anyhow::Context as _;
-use nexcage_plugin_types::Manifest;
-use nexcage_plugins::package::{MANIFEST, Package};
-use nexcage_sys::file;
+use std::process::ExitCode;
 
-use crate::args::{PluginAction, PluginArgs};
-use crate::output;
+use anyhow::{Result, bail};
+use nexcage_plugin_types::text::PluginName;
+use nexcage_plugins::package::Package;
+use nexcage_plugins::registry::Registry;
 
-/// Bytes of the longest manifest.
-const MANIFEST_MAX: u64 = 1 << 20;
+use crate::args::{Globals, PluginAction, PluginArgs};
 
-pub(super) fn run(args: &PluginArgs) -> anyhow::Result<()> {
+pub(super) fn run(globals: &Globals, args: &PluginArgs) -> Result<ExitCode> {
+    check_arity(args)?;
+    let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
+    let name = args.names.first().map_or("", String::as_str);
     match args.action {
-        PluginAction::Validate => validate(&args.path),
-        PluginAction::Migrate => migrate(&args.path),
+        PluginAction::List => done(list::list(globals, args.format)),
+        PluginAction::Info => done(list::info(globals, name, args.format)),
+        PluginAction::Enable => done(list::enable(globals, name, true)),
+        PluginAction::Disable => done(list::enable(globals, name, false)),
+        PluginAction::Reload => done(run::reload(globals, &args.names)),
+        PluginAction::Health => run::health(globals, &args.names, args.format),
+        PluginAction::Stats => done(records::stats(globals, &args.names, args.format)),
+        PluginAction::Logs => done(records::logs(globals, name, args.lines, args.format)),
+        PluginAction::Validate => done(package::validate(name.as_ref())),
+        PluginAction::Migrate => done(package::migrate(name.as_ref())),
+        PluginAction::Test => run::test(globals, name.as_ref()),
+        PluginAction::Violations => done(records::violations(globals, &args.names, args.lines, args.format)),
+        PluginAction::Audit if args.verify => records::verify(globals, args.format),
+        PluginAction::Audit => done(records::audit(globals, &args.names, args.lines, args.format)),
     }
 }
 
-/// Says what was checked; of a manifest alone that is less.
-fn validate(path: &Path) -> anyhow::Result<()> {
-    if !path.is_dir() {
-        let manifest = read(path)?;
-        return output::print(&format!("{} {}: manifest is good\n", manifest.name, manifest.version));
+fn check_arity(args: &PluginArgs) -> Result<()> {
+    let (least, most) = args.action.arity();
+    let action = args.action.name();
+    match args.names.len() {
+        count if count < least => bail!("\"nexcage plugin {action}\" requires a name: see \"nexcage plugin --help\""),
+        count if count > most => bail!("\"nexcage plugin {action}\" takes {most} name(s), {count} are given"),
+        _ => Ok(()),
     }
-    let package = Package::open(path)?;
-    let files = package.check_files()?;
-    let manifest = package.manifest();
-    let text = match files {
-        0 => "manifest is good, it lists no files: the plugin cannot be loaded".to_owned(),
-        1 => "manifest is good, its file is the one listed".to_owned(),
-        files => format!("manifest is good, its {files} files are those listed"),
-    };
-    output::print(&format!("{} {}: {text}\n", manifest.name, manifest.version))
 }
 
-fn migrate(path: &Path) -> anyhow::Result<()> {
-    let path = if path.is_dir() { &path.join(MANIFEST) } else { path };
-    output::print(&read(path)?.print().context("print manifest")?)
+/// The plugins that are named; all that are enabled where none is.
+fn chosen<'a>(registry: &'a Registry, names: &[String]) -> Result<Vec<&'a Package>> {
+    if names.is_empty() {
+        let is_enabled = |package: &&Package| registry.configuration().is_enabled(&package.manifest().name);
+        return Ok(registry.plugins().filter(is_enabled).collect());
+    }
+    let found = names.iter().map(|name| Ok(registry.find(name)?));
+    found.collect()
 }
 
-fn read(path: &Path) -> anyhow::Result<Manifest> {
-    let bytes = file::read_capped(path, MANIFEST_MAX)?;
-    Ok(Manifest::parse(&path.to_string_lossy(), &bytes)?)
+/// The name of a plugin that need not be there any more.
+fn name(text: &str) -> Result<PluginName> {
+    Ok(text.parse()?)
 }

@@ -10,7 +10,7 @@ use nexcage_plugin_types::broker::Effect;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Broker;
+use super::{Broker, Streams};
 use crate::audit::{self, Audit, Kind, Record};
 use crate::connection::Answer;
 
@@ -40,6 +40,7 @@ impl Node {
             config: &self.config,
             container: "web1",
             audit: &self.audit,
+            streams: Streams::Closed,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         broker.perform(effect.number(), &serde_json::to_vec(body).unwrap(), deadline)

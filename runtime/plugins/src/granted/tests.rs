@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Granted, Sink};
 use crate::audit::{self, Audit, Kind};
-use crate::broker::Broker;
+use crate::broker::{Broker, Streams};
 use crate::connection::Effects;
 
 #[derive(Default)]
@@ -34,6 +34,7 @@ fn report(grants: &[Capability]) -> (Vec<String>, Vec<(Kind, String)>, u64) {
         config: &Value::Null,
         container: "",
         audit: &audit,
+        streams: Streams::Closed,
     };
     let mut seen = Seen::default();
     let mut granted = Granted::new(broker, &mut seen);

@@ -1,0 +1,447 @@
+//! Plugins as an operator has them: packages in a folder, commands beside nexcage's own, all in their sandboxes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+#![expect(clippy::disallowed_methods, reason = "the tests start programs as a client does")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+const NEXCAGE: &str = env!("CARGO_BIN_EXE_nexcage");
+
+/// A user that is nobody here.
+const NOBODY: u32 = 65_534;
+
+/// A plugin directory, a configuration and a state root.
+struct Node {
+    dir: tempfile::TempDir,
+}
+
+impl Node {
+    fn new(configuration: Value) -> Self {
+        let host = Path::new(NEXCAGE).with_file_name("nexcage-plugin-host");
+        assert!(host.is_file(), "{host:?} is not there: run cargo xtask host first");
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(dir.path().join("plugins")).unwrap();
+        fs::create_dir(dir.path().join("root")).unwrap();
+        let node = Self { dir };
+        node.configure(configuration);
+        node
+    }
+
+    fn configure(&self, mut configuration: Value) {
+        let manager = configuration.as_object_mut().unwrap();
+        let manager = manager.entry("plugin_manager").or_insert_with(|| json!({}));
+        let manager = manager.as_object_mut().unwrap();
+        manager.insert("plugin_dir".into(), json!(self.dir.path().join("plugins")));
+        manager.entry("require_signatures").or_insert_with(|| false.into());
+        fs::write(self.dir.path().join("config.json"), configuration.to_string()).unwrap();
+    }
+
+    /// Builds a plugin, and makes a package of it.
+    fn add(&self, name: &str, source: &str, flags: &[&str], change: impl FnOnce(&mut Value)) -> PathBuf {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = self.dir.path().join("plugins").join(name);
+        fs::create_dir(&folder).unwrap();
+        let object = format!("{name}.nexcage-plugin");
+        let status = Command::new("cc")
+            .args([
+                "-std=c11",
+                "-D_GNU_SOURCE",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-shared",
+                "-fPIC",
+                "-I",
+            ])
+            .arg(base.join("../../plugin-abi/include"))
+            .args(flags)
+            .arg(base.join(source))
+            .arg("-o")
+            .arg(folder.join(&object))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let digest = Sha256::digest(fs::read(folder.join(&object)).unwrap());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut manifest = json!({
+            "name": name, "version": "1.0.0", "description": "for tests", "api": "^1", "nexcage_version": ">=0.1",
+            "kinds": ["cli_command"], "capabilities": ["logging", "metrics"], "files": {object: digest},
+        });
+        change(&mut manifest);
+        fs::write(folder.join("plugin-manifest.json"), manifest.to_string()).unwrap();
+        folder
+    }
+
+    fn tool(&self, change: impl FnOnce(&mut Value)) -> PathBuf {
+        self.add("tool", "tests/plugins/tool.c", &[], change)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(NEXCAGE);
+        command.arg("--root").arg(self.dir.path().join("root"));
+        command.arg("--config").arg(self.dir.path().join("config.json"));
+        command.args(args).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Exit code, standard output, standard error.
+    fn say(&self, args: &[&str]) -> (i32, String, String) {
+        let output = self.run(args);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let (code, out, err) = self.say(args);
+        assert_eq!(code, 0, "{args:?}: {err}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    #[track_caller]
+    fn check_fails(&self, args: &[&str], expected: &str) {
+        let (code, out, err) = self.say(args);
+        assert_eq!((code, out.as_str()), (1, ""), "{args:?}: {err}");
+        assert!(err.contains(expected), "{args:?}: {err}");
+        self.check_nothing_left();
+    }
+
+    /// No host outlives its command.
+    #[track_caller]
+    fn check_nothing_left(&self) {
+        let ours = self.dir.path().to_string_lossy().into_owned();
+        for entry in fs::read_dir("/proc").unwrap() {
+            let path = entry.unwrap().path();
+            let mounts = fs::read_to_string(path.join("mountinfo")).unwrap_or_default();
+            let is_host = fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm == "nexcage-plugin-\n");
+            assert!(!(is_host && mounts.contains(&ours)), "{path:?} is left");
+        }
+    }
+}
+
+#[test]
+fn a_plugin_in_c_adds_a_command() {
+    let node = Node::new(json!({"plugins": {"hello-c": {"config": {"greeting": "Good day"}}}}));
+    node.add("hello-c", "../../plugin-abi/examples/hello-c/hello.c", &[], |_| {});
+    assert_eq!(node.say(&["hello-c"]), (0, "Good day, world!\n".into(), String::new()));
+    assert_eq!(node.say(&["hello-c", "a\"b\\c\u{1}ü"]).1, "Good day, a\"b\\c\u{1}ü!\n");
+    let (_, help, _) = node.say(&["--help"]);
+    assert!(
+        help.contains("Commands of plugins:\n  hello-c  Greet somebody (plugin hello-c)\n"),
+        "{help}"
+    );
+    let own = node.say(&["hello-c", "--help"]);
+    assert!(own.1.ends_with("Usage: nexcage hello-c [NAME]\n"), "{own:?}");
+    assert_eq!(node.say(&["help", "hello-c"]), own);
+    node.check_fails(
+        &["hello-c", "a", "b"],
+        "nexcage: hello-c: greet one at a time: at most one NAME\n",
+    );
+    assert_eq!(node.say(&["plugin", "health"]).0, 0);
+    assert_eq!(node.say(&["plugin", "reload", "hello-c"]).1, "hello-c: reloaded\n");
+    node.check_nothing_left();
+}
+
+#[test]
+fn streams_exit_code_and_terminal_go_through_the_bridge() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    assert_eq!(node.say(&["tool", "x"]), (4, "out\n".into(), "err\n".into()));
+    let mut child = node
+        .command(&["tool", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let all = vec![b'x'; 300_000];
+    let sent = all.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&sent).unwrap());
+    let mut out = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
+    writer.join().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(out == all, "{} bytes came back", out.len());
+
+    let (pty, pts) = pty_process::blocking::open().unwrap();
+    let mut command = pty_process::blocking::Command::new(NEXCAGE);
+    command = command.arg("--root").arg(node.dir.path().join("root"));
+    command = command
+        .arg("--config")
+        .arg(node.dir.path().join("config.json"))
+        .args(["tool", "x"]);
+    let mut child = command.spawn(pts).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    let mut text = [0; 64];
+    let count = (&pty).read(&mut text).unwrap();
+    assert_eq!(&text[..count], b"a terminal\r\n");
+}
+
+#[test]
+fn a_plugin_never_shadows_nexcage_nor_another_plugin() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    let (code, _, err) = node.say(&["state", "nosuch"]);
+    assert!(code == 1 && err.contains("nosuch"), "{err}");
+    let (_, help, _) = node.say(&["--help"]);
+    assert!(
+        help.contains("command \"state\" of plugin \"tool\" is not offered: nexcage has one of this name"),
+        "{help}"
+    );
+    assert_eq!(node.say(&["both"]).0, 4);
+    node.add("zool", "tests/plugins/tool.c", &["-DNAME=\"zool\""], |_| {});
+    let (code, _, err) = node.say(&["both"]);
+    assert_eq!(code, 3);
+    assert!(
+        err.contains("command \"both\" is not offered: plugins \"tool\" and \"zool\" both have one of this name"),
+        "{err}"
+    );
+    assert_eq!(node.say(&["zool"]).0, 4);
+}
+
+#[test]
+fn a_plugin_that_fails_is_an_error_that_leaves_nothing() {
+    let node = Node::new(json!({}));
+    node.tool(|manifest| manifest["resource_requirements"] = json!({"timeout_seconds": 1}));
+    node.check_fails(&["tool", "crash"], "execute: plugin host ended without an answer");
+    node.check_fails(&["tool", "garbage"], "execute: read its answer: expected");
+    node.check_fails(&["tool", "spin"], "execute: no answer in 1000 ms");
+    let violations = node.json(&["plugin", "violations", "tool", "--format", "json"]);
+    let texts: Vec<&str> = violations
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "nexcage.cli_command/1 execute: plugin host ended without an answer",
+            "nexcage.cli_command/1 execute: no answer in 1000 ms"
+        ]
+    );
+}
+
+#[test]
+fn a_plugin_that_fails_again_and_again_is_left_alone() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    for _ in 0..5 {
+        node.check_fails(&["tool", "crash"], "plugin host ended");
+    }
+    node.check_fails(
+        &["tool"],
+        "load plugin \"tool\": it failed 5 times in a row and is left alone for ",
+    );
+    let list = node.json(&["plugin", "list", "-f", "json"]);
+    assert_eq!(list[0]["state"], "error");
+    assert_eq!(node.say(&["plugin", "reload", "tool"]).0, 0);
+    assert_eq!(node.say(&["tool"]).0, 4);
+}
+
+#[test]
+fn what_is_not_granted_is_refused_and_on_record() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    let (code, _, err) = node.say(&["tool", "broker"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("capability filesystem_read is not granted for"), "{err}");
+    let records = node.json(&["plugin", "violations", "-f", "json"]);
+    assert_eq!(records[0]["kind"], "denial");
+    let (code, out, _) = node.say(&["plugin", "audit", "--verify"]);
+    assert!(code == 0 && out.contains(" records, the last one is "), "{out}");
+    let log = node.dir.path().join("root/@plugins/audit.jsonl");
+    let text = fs::read_to_string(&log).unwrap().replace("denial", "broker");
+    fs::write(&log, text).unwrap();
+    let (code, out, _) = node.say(&["plugin", "audit", "--verify"]);
+    assert!(code == 1 && out.contains(" was altered"), "{out}");
+}
+
+#[test]
+fn what_a_plugin_says_is_kept_and_harmless() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    node.say(&["tool", "log"]);
+    node.say(&["tool", "measure"]);
+    let (_, logs, _) = node.say(&["plugin", "logs", "tool"]);
+    assert!(
+        logs.ends_with(" warn tool: a line\\u{a}and \\u{1b}[31mmore\n"),
+        "{logs}"
+    );
+    let stats = node.json(&["plugin", "stats", "-f", "json"]);
+    assert_eq!(stats["tool"]["metrics"][0]["value"], 7.5);
+    assert_eq!(stats["tool"]["calls"]["nexcage.cli_command/1 execute"]["count"], 2);
+    let (code, health, _) = node.say(&["plugin", "health"]);
+    assert_eq!(code, 1);
+    assert!(
+        health.ends_with("tool        unhealthy   a screw is loose\n"),
+        "{health}"
+    );
+}
+
+#[test]
+fn what_stands_in_a_plugins_way_is_named() {
+    let check = |configuration: Value, change: &dyn Fn(&mut Value), expected: &str| {
+        let node = Node::new(configuration);
+        node.tool(change);
+        let list = node.json(&["plugin", "list", "-f", "json"]);
+        assert_ne!(list[0]["state"], "unloaded");
+        let (code, _, err) = node.say(&["plugin", "health", "tool"]);
+        let health = node.say(&["plugin", "health", "tool"]).1;
+        assert!(code == 1 && (health + &err).contains(expected), "{expected}: {err}");
+    };
+    let same: &dyn Fn(&mut Value) = &|_| {};
+    check(
+        json!({"plugin_manager": {"require_signatures": true}}),
+        same,
+        "no signature that this nexcage can verify",
+    );
+    check(
+        json!({"plugins": {"tool": {"enabled": false}}}),
+        same,
+        "it is disabled: \"nexcage plugin enable tool\"",
+    );
+    check(
+        json!({"security": {"denied_capabilities": ["metrics"]}}),
+        same,
+        "capability metrics is denied by security.denied_capabilities",
+    );
+    check(
+        json!({}),
+        &|manifest| manifest["capabilities"] = json!(["system_info"]),
+        "capability system_info is not allowed",
+    );
+    check(
+        json!({"plugin_manager": {"memory_limit_mb": 10}}),
+        same,
+        "max_memory_mb is 64, plugin_manager.memory_limit_mb is 10",
+    );
+    check(
+        json!({}),
+        &|manifest| manifest["api"] = json!("^2"),
+        "it needs plugin API ^2, this is 1.0.0",
+    );
+    check(
+        json!({}),
+        &|manifest| manifest["nexcage_version"] = json!(">=9"),
+        "it needs nexcage >=9",
+    );
+    check(
+        json!({}),
+        &|manifest| manifest["dependencies"] = json!({"other": {"version": "^1"}}),
+        "plugin \"other\" is not there",
+    );
+    check(
+        json!({}),
+        &|manifest| manifest["files"] = json!({}),
+        "its manifest lists no file \"tool.nexcage-plugin\"",
+    );
+}
+
+#[test]
+fn a_package_that_was_changed_is_not_loaded() {
+    let node = Node::new(json!({}));
+    let folder = node.tool(|_| {});
+    let object = folder.join("tool.nexcage-plugin");
+    let mut bytes = fs::read(&object).unwrap();
+    bytes.push(0);
+    fs::write(&object, bytes).unwrap();
+    let (code, health, _) = node.say(&["plugin", "health"]);
+    assert!(code == 1 && health.contains("its SHA-256 is "), "{health}");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let (_, list, _) = node.say(&["plugin", "list"]);
+    assert!(list.contains("others than root can write it"), "{list}");
+}
+
+#[test]
+fn a_plugin_of_another_major_version_or_one_that_will_not_start_says_why() {
+    let node = Node::new(json!({"plugins": {"tool": {"config": {"mode": "refuse"}}}}));
+    node.tool(|_| {});
+    let (_, health, _) = node.say(&["plugin", "health"]);
+    assert!(
+        health.contains("start the plugin: call init: invalid argument: I will not start"),
+        "{health}"
+    );
+    node.add(
+        "other",
+        "tests/plugins/tool.c",
+        &["-DNAME=\"other\"", "-DVERSION=0x20000"],
+        |_| {},
+    );
+    let (_, health, _) = node.say(&["plugin", "health", "other"]);
+    assert!(
+        health.contains("nxc_plugin has plugin API 2.0, this side has 1.0"),
+        "{health}"
+    );
+    node.check_nothing_left();
+}
+
+#[test]
+fn enabling_and_disabling_is_kept() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    assert_eq!(node.say(&["plugin", "disable", "tool"]).1, "tool: disabled\n");
+    assert_eq!(node.say(&["tool"]).0, 3);
+    assert_eq!(node.say(&["plugin", "enable", "tool"]).1, "tool: enabled\n");
+    assert_eq!(node.say(&["tool"]).0, 4);
+    node.check_fails(&["plugin", "enable", "nosuch"], "find plugin \"nosuch\" in ");
+    let later = node.dir.path().join("config.d/99.json");
+    fs::write(&later, r#"{"plugins": {"tool": {"enabled": true}}}"#).unwrap();
+    node.check_fails(
+        &["plugin", "disable", "tool"],
+        "a later file of the same folder the opposite",
+    );
+}
+
+#[test]
+fn without_a_plugin_directory_there_is_a_warning_and_no_error() {
+    let node = Node::new(json!({}));
+    fs::remove_dir(node.dir.path().join("plugins")).unwrap();
+    let (code, _, err) = node.say(&["plugin", "list"]);
+    assert_eq!(code, 0);
+    assert!(err.contains("warning: plugin directory "), "{err}");
+    assert_eq!(node.say(&["nosuch"]).0, 3);
+}
+
+#[test]
+fn an_author_tries_a_package_in_its_sandbox() {
+    let node = Node::new(json!({"plugin_manager": {"require_signatures": true}}));
+    let folder = node.add("hello-c", "../../plugin-abi/examples/hello-c/hello.c", &[], |_| {});
+    let (code, out, err) = node.say(&["plugin", "test", folder.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.starts_with("ok load: in its sandbox, extensions: nexcage.cli_command/1, nexcage.hook/1\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("\nok nexcage.hook/1 event: {\"verdict\":\"allow\"}\n") && out.ends_with("ok end\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_user_has_plugins_too() {
+    let node = Node::new(json!({}));
+    node.tool(|_| {});
+    if !nexcage_sys::userns::euid().eq(&0) {
+        eprintln!("NOT RUN: only root can become another user");
+        return;
+    }
+    let root = node.dir.path().join("root");
+    chown(&root, Some(NOBODY), Some(NOBODY)).unwrap();
+    let output = node.command(&["tool", "x"]).uid(NOBODY).gid(NOBODY).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{err}");
+    assert_eq!(err, "err\n");
+}
