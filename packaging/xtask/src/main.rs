@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod examples;
 mod fuzz;
 mod header;
 mod host;
@@ -23,6 +24,7 @@ use clap::Parser;
 enum Task {
     Bench(bench::Args),
     Ci(ci::Args),
+    Examples(examples::Args),
     Fuzz(fuzz::Args),
     Header(header::Args),
     Host(host::Args),
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
+        Task::Examples(args) => examples::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Header(args) => header::run(&args),
         Task::Host(args) => host::run(&args),

@@ -80,6 +80,18 @@ impl Node {
         folder
     }
 
+    /// Takes an example as `cargo xtask examples` packs it.
+    fn example(&self, name: &str) {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/examples");
+        let from = examples.join(name);
+        assert!(from.is_dir(), "{from:?} is not there: run cargo xtask examples first");
+        let to = self.dir.path().join("plugins").join(name);
+        fs::create_dir(&to).unwrap();
+        for file in ["plugin-manifest.json".to_owned(), format!("{name}.nexcage-plugin")] {
+            fs::copy(from.join(&file), to.join(&file)).unwrap();
+        }
+    }
+
     fn tool(&self, change: impl FnOnce(&mut Value)) -> PathBuf {
         self.add("tool", "tests/plugins/tool.c", &[], change)
     }
@@ -131,26 +143,33 @@ impl Node {
 }
 
 #[test]
-fn a_plugin_in_c_adds_a_command() {
-    let node = Node::new(json!({"plugins": {"hello-c": {"config": {"greeting": "Good day"}}}}));
-    node.add("hello-c", "../../plugin-abi/examples/hello-c/hello.c", &[], |_| {});
-    assert_eq!(node.say(&["hello-c"]), (0, "Good day, world!\n".into(), String::new()));
-    assert_eq!(node.say(&["hello-c", "a\"b\\c\u{1}ü"]).1, "Good day, a\"b\\c\u{1}ü!\n");
-    let (_, help, _) = node.say(&["--help"]);
-    assert!(
-        help.contains("Commands of plugins:\n  hello-c  Greet somebody (plugin hello-c)\n"),
-        "{help}"
-    );
-    let own = node.say(&["hello-c", "--help"]);
-    assert!(own.1.ends_with("Usage: nexcage hello-c [NAME]\n"), "{own:?}");
-    assert_eq!(node.say(&["help", "hello-c"]), own);
-    node.check_fails(
-        &["hello-c", "a", "b"],
-        "nexcage: hello-c: greet one at a time: at most one NAME\n",
-    );
-    assert_eq!(node.say(&["plugin", "health"]).0, 0);
-    assert_eq!(node.say(&["plugin", "reload", "hello-c"]).1, "hello-c: reloaded\n");
-    node.check_nothing_left();
+fn plugins_in_c_and_rust_add_a_command_each() {
+    for name in ["hello-c", "hello-rust"] {
+        let node = Node::new(json!({"plugins": {name: {"config": {"greeting": "Good day"}}}}));
+        node.example(name);
+        assert_eq!(node.say(&[name]), (0, "Good day, world!\n".into(), String::new()));
+        assert_eq!(node.say(&[name, "a\"b\\c\u{1}ü"]).1, "Good day, a\"b\\c\u{1}ü!\n");
+        let (_, help, _) = node.say(&["--help"]);
+        let line = format!("Commands of plugins:\n  {name}  Greet somebody (plugin {name})\n");
+        assert!(help.contains(&line), "{help}");
+        let own = node.say(&[name, "--help"]);
+        assert!(own.1.ends_with(&format!("Usage: nexcage {name} [NAME]\n")), "{own:?}");
+        assert_eq!(node.say(&["help", name]), own);
+        let error = format!("nexcage: {name}: greet one at a time: at most one NAME\n");
+        node.check_fails(&[name, "a", "b"], &error);
+        let (code, health, _) = node.say(&["plugin", "health"]);
+        assert!(code == 0 && health.ends_with("hello is well\n"), "{health}");
+        assert_eq!(node.say(&["plugin", "reload", name]).1, format!("{name}: reloaded\n"));
+        let folder = node.dir.path().join("plugins").join(name);
+        let (code, out, err) = node.say(&["plugin", "test", folder.to_str().unwrap()]);
+        assert_eq!(code, 0, "{err}");
+        assert!(
+            out.contains("\nok nexcage.hook/1 event: {\"verdict\":\"allow\"}\n"),
+            "{out}"
+        );
+        assert!(out.ends_with("ok end\n"), "{out}");
+        node.check_nothing_left();
+    }
 }
 
 #[test]
@@ -412,22 +431,6 @@ fn without_a_plugin_directory_there_is_a_warning_and_no_error() {
     assert_eq!(code, 0);
     assert!(err.contains("warning: plugin directory "), "{err}");
     assert_eq!(node.say(&["nosuch"]).0, 3);
-}
-
-#[test]
-fn an_author_tries_a_package_in_its_sandbox() {
-    let node = Node::new(json!({"plugin_manager": {"require_signatures": true}}));
-    let folder = node.add("hello-c", "../../plugin-abi/examples/hello-c/hello.c", &[], |_| {});
-    let (code, out, err) = node.say(&["plugin", "test", folder.to_str().unwrap()]);
-    assert_eq!(code, 0, "{err}");
-    assert!(
-        out.starts_with("ok load: in its sandbox, extensions: nexcage.cli_command/1, nexcage.hook/1\n"),
-        "{out}"
-    );
-    assert!(
-        out.contains("\nok nexcage.hook/1 event: {\"verdict\":\"allow\"}\n") && out.ends_with("ok end\n"),
-        "{out}"
-    );
 }
 
 #[test]

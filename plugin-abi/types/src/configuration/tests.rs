@@ -48,7 +48,7 @@ fn later_layers_win_member_by_member() {
         json!({
             "plugin_manager": {
                 "plugin_dir": "/b", "max_plugins": 5, "enable_hot_reload": false, "require_signatures": true,
-                "sandbox_enabled": true, "sandbox_required": ["landlock"], "memory_limit_mb": 512, "cpu_limit_percent": 10,
+                "sandbox_enabled": true, "sandbox_required": [], "memory_limit_mb": 512, "cpu_limit_percent": 10,
             },
             "plugins": {"hello": {"enabled": false, "config": {"a": 1, "b": 2}}},
             "hooks": {"container.pre_create": {"enabled": false, "timeout_ms": 100}},
