@@ -238,6 +238,12 @@ static int open_proc_parent(void) {
     return read_path(path);
 }
 
+static int open_proc_parent_environ(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/environ", parent());
+    return read_path(path);
+}
+
 static int open_legacy(void) { return readable(syscall(SYS_open, "/etc/passwd", O_RDONLY)); }
 
 static int open_two(void) {
@@ -848,8 +854,10 @@ static int umount_one(void) {
     return error;
 }
 
+static const char *new_root;
+
 static int pivot_for_real(void) {
-    const char *path = directory("pivot");
+    const char *path = new_root;
     if (syscall(SYS_unshare, CLONE_NEWNS) < 0)
         return errno;
     if (syscall(SYS_mount, NULL, "/", NULL, 0x44000 /* MS_PRIVATE | MS_REC */, NULL) < 0)
@@ -862,8 +870,9 @@ static int pivot_for_real(void) {
 static int pivot(void) {
     if (syscall(SYS_pivot_root, "/nexcage-hostile", "/nexcage-hostile") < 0 && errno != ENOENT)
         return errno;
+    new_root = directory("pivot");
     int error = in_child(pivot_for_real);
-    rmdir(scratch("pivot"));
+    rmdir(new_root);
     return error;
 }
 
@@ -1255,20 +1264,31 @@ static int reap_orphans(void) { return outcome(syscall(SYS_prctl, PR_SET_CHILD_S
 
 static int move_memory(void) {
     unsigned long place = (unsigned long)&place;
-    return outcome(syscall(SYS_prctl, PR_SET_MM, PR_SET_MM_START_STACK, place, 0, 0));
+    if (syscall(SYS_prctl, PR_SET_MM, PR_SET_MM_START_STACK, place, 0, 0) == 0)
+        return 0;
+    /* Without privileges it may at least ask how it would be done. */
+    return outcome(syscall(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP_SIZE, &place, 0, 0));
 }
 
 static int dispatch_calls(void) {
     return outcome(syscall(SYS_prctl, 59 /* PR_SET_SYSCALL_USER_DISPATCH */, 0, 0, 0, 0));
 }
 
-static int raise_limit_by(int is_old_call) {
-    struct rlimit limit = {1 << 20, 1 << 20}, before;
-    long known = syscall(SYS_prlimit64, 0, RLIMIT_MEMLOCK, NULL, &before);
-    limit = known == 0 && before.rlim_max != RLIM_INFINITY ? (struct rlimit){before.rlim_max + 1, before.rlim_max + 1} : limit;
+static long set_limit(int is_old_call, const struct rlimit *limit) {
     if (is_old_call)
-        return outcome(syscall(SYS_setrlimit, RLIMIT_MEMLOCK, &limit));
-    return outcome(syscall(SYS_prlimit64, 0, RLIMIT_MEMLOCK, &limit, NULL));
+        return syscall(SYS_setrlimit, RLIMIT_NOFILE, limit);
+    return syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, NULL);
+}
+
+static int raise_limit_by(int is_old_call) {
+    struct rlimit limit = {1 << 10, 1 << 10};
+    syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+    limit.rlim_cur = limit.rlim_max += 1;
+    if (set_limit(is_old_call, &limit) == 0)
+        return 0;
+    /* That needs a privilege; up to the hard limit everyone may. */
+    limit.rlim_cur = limit.rlim_max -= 1;
+    return outcome(set_limit(is_old_call, &limit));
 }
 
 static int raise_limit(void) { return raise_limit_by(0); }
@@ -1857,8 +1877,9 @@ static int crash_jump(void) {
 }
 
 static int crash_divide(void) {
-    volatile int zero = 0;
-    return (int)(1 / zero) * 0;
+    /* Not one by zero: the compiler answers that by a comparison. */
+    volatile int zero = 0, result = 7 / zero;
+    return result;
 }
 
 static int crash_abort(void) { abort(); }
@@ -1875,10 +1896,10 @@ static int crash_privileged(void) {
     return 0;
 }
 
-static int deeper(int left) {
-    volatile char room[1024];
-    room[0] = (char)left;
-    return left == 0 ? 0 : deeper(left - 1) + room[0] * 0;
+__attribute__((noinline)) static int deeper(int left) {
+    volatile char room[1024] = {(char)left};
+    /* Reads its own frame afterwards, so that the compiler cannot do without one. */
+    return left == 0 ? 0 : room[deeper(left - 1) & 1023];
 }
 
 /* Deep enough for any stack: the bound is there so that the compiler sees an end. */
@@ -2503,6 +2524,7 @@ static const struct attack attacks[] = {
     {"open-proc-self-exe", "files", "refused", NULL, open_proc_exe, "reads the host's program"},
     {"open-proc-self-maps", "files", "refused", NULL, open_proc_maps, "reads its own memory map"},
     {"open-proc-parent-maps", "files", "refused", NULL, open_proc_parent, "reads the parent's memory map"},
+    {"open-proc-parent-environ", "files", "refused", NULL, open_proc_parent_environ, "reads the parent's environment"},
     {"open-sys", "files", "refused", NULL, open_sys, "reads a file below /sys"},
     {"open-dev-kmsg", "files", "refused", NULL, open_kmsg, "opens the kernel's log"},
     {"open-dev-null", "files", "refused", NULL, open_null, "opens a device"},
