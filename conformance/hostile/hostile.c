@@ -2824,7 +2824,7 @@ static const struct attack attacks[] = {
 
     {"forge-reply-other", "frames", "protocol", NULL, forge_reply_other, "answers a call that is not open"},
     {"forge-reply-zero", "frames", "protocol", NULL, forge_reply_zero, "answers its own start"},
-    {"forge-reply-twice", "frames", "made|protocol", "protocol", forge_reply_twice, "answers thrice; the next call pays"},
+    {"forge-reply-twice", "frames", "forged|made|protocol", "protocol", forge_reply_twice, "answers thrice; the next call pays"},
     {"forge-reply-status", "frames", "error|protocol", "protocol", forge_reply_status, "answers with a status that is none"},
     {"forge-broker-reply", "frames", "protocol", NULL, forge_broker_reply, "says what only the runtime may say"},
     {"forge-ready", "frames", "protocol", "protocol|made", forge_ready, "says that it has loaded"},
@@ -2847,8 +2847,8 @@ static const struct attack attacks[] = {
     {"forge-log-field", "frames", "protocol", NULL, forge_log_field, "logs a line with a field too much"},
     {"forge-log-call", "frames", "protocol", NULL, forge_log_call, "logs for a call that is not open"},
     {"forge-log-flood", "frames", "protocol", NULL, forge_flood, "logs 50000 lines for no call"},
-    {"forge-broker-call", "frames", "protocol|crash", NULL, forge_broker_call, "asks for /etc/shadow past the host"},
-    {"forge-broker-number", "frames", "protocol|crash", NULL, forge_broker_number, "asks for an effect that is none"},
+    {"forge-broker-call", "frames", "made|protocol|crash", "protocol", forge_broker_call, "asks for /etc/shadow past the host; the runtime denies it"},
+    {"forge-broker-number", "frames", "made|protocol|crash", "protocol", forge_broker_number, "asks past the host for an effect that is none"},
     {"forge-broker-id", "frames", "protocol", NULL, forge_broker_id, "asks for an effect for another call"},
     {"garbage-random", "frames", "protocol", NULL, garbage_random, "writes random bytes to every descriptor"},
     {"garbage-ones", "frames", "protocol", NULL, garbage_ones, "writes ones to every descriptor"},
@@ -2917,15 +2917,25 @@ static void settle(void) {
     }
 }
 
-__attribute__((unused)) static void make_named(const char *name) {
+static void make_named(const char *name) {
     const struct attack *attack = find(name, strlen(name));
     if (attack)
         make(attack);
 }
 
-#ifdef WHEN_CONSTRUCTOR
-__attribute__((constructor)) static void constructor(void) { make_named(WHEN_CONSTRUCTOR); }
-#endif
+/* The attacks of the constructor and of the entry function. A test writes their names into the built object, so that it
+ * need not be built once an attack. */
+static volatile char in_constructor[64] = "in-constructor:";
+static volatile char in_entry[64] = "in-entry:";
+
+static void make_marked(const volatile char *marked) {
+    char name[64] = {0};
+    for (size_t i = 0; i < sizeof name - 1; i++)
+        name[i] = marked[i];
+    make_named(strchr(name, ':') + 1);
+}
+
+__attribute__((constructor)) static void constructor(void) { make_marked(in_constructor); }
 
 /* ---- The plugin ---- */
 
@@ -3066,9 +3076,7 @@ static const nxc_plugin plugin = {
 int32_t nexcage_plugin_entry(uint32_t host_api, const nxc_host *offered, const nxc_plugin **out) {
     (void)host_api;
     host = offered;
-#ifdef WHEN_ENTRY
-    make_named(WHEN_ENTRY);
-#endif
+    make_marked(in_entry);
     *out = &plugin;
     return NXC_OK;
 }

@@ -13,7 +13,7 @@ use nexcage_plugin_abi::host::{Host as Offered, LoadError, Loaded};
 use nexcage_plugin_types::sandbox::{LIBRARIES, MAX, Report, Sandbox};
 use nexcage_sys::{fds, poll};
 
-use crate::sandbox;
+use crate::sandbox::{self, Layers};
 use crate::seccomp::{Stage, restrict};
 use crate::serve::{Steps, chain, serve};
 use nexcage_sys::seccomp::Threads;
@@ -32,8 +32,10 @@ pub struct Loader<P, L> {
 
 /// Lives as the host of one plugin. The process must have one thread.
 ///
+/// * `layers`: all, unless a test wants to see what holds without one.
+///
 /// Returns what the process exits with; the runtime has been told why.
-pub fn live<P, L>(loader: Loader<P, L>) -> ExitCode
+pub fn live<P, L>(loader: Loader<P, L>, layers: Layers) -> ExitCode
 where
     P: Fn(&str) -> Result<(), LoadError>,
     L: FnOnce(&Path, Box<dyn Offered>) -> Result<Loaded, LoadError>,
@@ -43,11 +45,17 @@ where
         return ExitCode::from(2);
     };
     let confined = read(&channel).and_then(|sandbox| {
-        let report = confine(&sandbox, &loader.preload, &socket, &channel)?;
+        let report = confine(&sandbox, &loader.preload, [&socket, &channel], layers)?;
         Ok((sandbox, report))
     });
     match confined {
-        Ok((sandbox, report)) => run(&sandbox, &report, loader.load, socket, channel),
+        Ok((sandbox, report)) => {
+            // Closed by this: nothing that the plugin does can be read as the report.
+            if !tell(channel, &report) {
+                return ExitCode::FAILURE;
+            }
+            run(&sandbox, layers, loader.load, socket)
+        }
         Err(text) => {
             tell(channel, &Report::Failed(text));
             ExitCode::FAILURE
@@ -76,8 +84,8 @@ fn read(channel: &UnixStream) -> Result<Sandbox, String> {
 fn confine(
     sandbox: &Sandbox,
     preload: &impl Fn(&str) -> Result<(), LoadError>,
-    socket: &UnixStream,
-    channel: &UnixStream,
+    keep: [&UnixStream; 2],
+    layers: Layers,
 ) -> Result<Report, String> {
     let is_wanted = |name: &&str| sandbox.libraries.iter().any(|wanted| wanted == name);
     for library in LIBRARIES.into_iter().filter(is_wanted) {
@@ -86,29 +94,23 @@ fn confine(
     if !sandbox.is_enabled {
         return Ok(Report::Unconfined);
     }
-    let held = sandbox::enter(sandbox, &[socket.as_raw_fd(), channel.as_raw_fd()]);
+    let held = sandbox::enter(sandbox, &keep.map(|socket| socket.as_raw_fd()), layers);
     held.map(Report::Confined).map_err(|error| chain(&error))
 }
 
 fn run(
     sandbox: &Sandbox,
-    report: &Report,
+    layers: Layers,
     load: impl FnOnce(&Path, Box<dyn Offered>) -> Result<Loaded, LoadError>,
     socket: UnixStream,
-    channel: UnixStream,
 ) -> ExitCode {
-    // Closed by this: nothing that the plugin does can be read as the report.
-    if !tell(channel, report) {
-        return ExitCode::FAILURE;
-    }
-    let is_confined = sandbox.is_enabled;
-    let object = if is_confined {
+    let object = if sandbox.is_enabled && layers != Layers::FilterAlone {
         sandbox::object()
     } else {
         Path::new(&sandbox.object)
     };
     let tighten = || {
-        if is_confined {
+        if sandbox.is_enabled && layers != Layers::WithoutFilter {
             restrict(Stage::Run, Threads::All)?;
         }
         Ok(())

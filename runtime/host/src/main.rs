@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use nexcage_plugin_abi::host::{self, Loaded};
 use nexcage_plugin_host::life::{Loader, live};
+use nexcage_plugin_host::sandbox::Layers;
 
 fn main() -> ExitCode {
-    live(Loader {
+    let loader = Loader {
         preload: host::preload,
         load: Loaded::open,
-    })
+    };
+    live(loader, Layers::All)
 }

@@ -28,6 +28,17 @@ const OBJECT: &str = "plugin.so";
 /// The host name that a plugin sees.
 const HOSTNAME: &str = "plugin";
 
+/// What of the sandbox is in force. The program always has both; tests take one away, to see that the other holds too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// Both.
+    All,
+    /// Root, limits, user, Linux capabilities, MDWE and Landlock, without the filter of system calls.
+    WithoutFilter,
+    /// The filter of system calls alone.
+    FilterAlone,
+}
+
 /// A step that was not done. The process loads nothing and ends.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -123,7 +134,7 @@ pub fn object() -> &'static Path {
     Path::new("/plugin.so")
 }
 
-/// Confines this process, all but its system calls: see [`crate::restrict`].
+/// Confines this process; [`crate::restrict`] does the rest once the plugin has been entered.
 ///
 /// * `keep`: descriptors that stay open, besides 0 to 2.
 ///
@@ -132,7 +143,21 @@ pub fn object() -> &'static Path {
 /// # Errors
 ///
 /// [`SandboxError`]; the process is confined in part then, and must end.
-pub fn enter(sandbox: &Sandbox, keep: &[RawFd]) -> Result<BTreeMap<Mechanism, Strength>, SandboxError> {
+pub fn enter(sandbox: &Sandbox, keep: &[RawFd], layers: Layers) -> Result<BTreeMap<Mechanism, Strength>, SandboxError> {
+    let held = match layers {
+        Layers::FilterAlone => BTreeMap::new(),
+        Layers::All | Layers::WithoutFilter => give_up(sandbox)?,
+    };
+    jail::set_no_new_privs().map_err(|source| SandboxError::NoNewPrivs { source })?;
+    fds::close_all_except(keep).map_err(|source| SandboxError::Descriptors { source })?;
+    if layers != Layers::WithoutFilter {
+        restrict(Stage::Load, Threads::Calling).map_err(|source| SandboxError::Seccomp { source })?;
+    }
+    Ok(held)
+}
+
+/// Gives up everything but system calls.
+fn give_up(sandbox: &Sandbox) -> Result<BTreeMap<Mechanism, Strength>, SandboxError> {
     jail::enter_root(Path::new(&sandbox.object), OBJECT).map_err(|source| SandboxError::Root { source })?;
     jail::set_hostname(HOSTNAME).map_err(|source| SandboxError::Hostname { source })?;
     jail::lower_limits(&limits(sandbox)).map_err(|source| SandboxError::Limits { source })?;
@@ -144,20 +169,29 @@ pub fn enter(sandbox: &Sandbox, keep: &[RawFd]) -> Result<BTreeMap<Mechanism, St
         (Mechanism::Landlock, restrict_by_landlock()?),
     ]);
     let is_missing = |mechanism: &&Mechanism| held.get(mechanism) == Some(&Strength::None);
-    if let Some(missing) = sandbox.required.iter().find(is_missing) {
-        return Err(SandboxError::Missing(*missing));
+    match sandbox.required.iter().find(is_missing) {
+        Some(missing) => Err(SandboxError::Missing(*missing)),
+        None => Ok(held),
     }
-    fds::close_all_except(keep).map_err(|source| SandboxError::Descriptors { source })?;
-    restrict(Stage::Load, Threads::Calling).map_err(|source| SandboxError::Seccomp { source })?;
-    Ok(held)
 }
+
+/// Addresses of the host itself and its libraries, in MiB.
+const OWN_ADDRESSES: u64 = 256;
+
+/// Addresses that the C library sets aside for a thread: its stack and its part of the heap, in MiB.
+const THREAD_ADDRESSES: u64 = 72;
 
 fn limits(sandbox: &Sandbox) -> Limits {
     let limits = &sandbox.limits;
+    let (memory, threads) = (u64::from(limits.max_memory_mb), u64::from(limits.max_threads));
+    let addresses = OWN_ADDRESSES
+        .saturating_add(memory)
+        .saturating_add(threads.saturating_mul(THREAD_ADDRESSES));
     Limits {
-        data: u64::from(limits.max_memory_mb) << 20,
+        data: memory << 20,
+        addresses: addresses.saturating_mul(1 << 20),
         descriptors: limits.max_file_descriptors.into(),
-        threads: limits.max_threads.into(),
+        threads,
     }
 }
 

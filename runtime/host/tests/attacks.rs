@@ -119,6 +119,11 @@ const CASES: &[Case] = &[
         [Seen::Refused(libc::EBADF), SIGSYS],
     ),
     (
+        "mmap of a stack",
+        Attack::Call(libc::SYS_mmap, [0, 4096, 3, 0x122, -1, 0]),
+        [EPERM, EPERM],
+    ),
+    (
         "mmap of shared memory",
         Attack::Call(libc::SYS_mmap, [0, 4096, 3, 0x21, -1, 0]),
         [EPERM, EPERM],

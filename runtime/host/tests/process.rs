@@ -19,6 +19,7 @@ use nexcage_plugin_abi::extension::Extension;
 use nexcage_plugin_abi::host::Loaded;
 use nexcage_plugin_abi::table::{NXC_API_VERSION, NXC_OK, NxcCliCommand, NxcHost, NxcPlugin, NxcStr};
 use nexcage_plugin_host::life::{Loader, live};
+use nexcage_plugin_host::sandbox::Layers;
 use nexcage_plugin_types::frame::{Method, PROTOCOL};
 use nexcage_plugin_types::manifest::ResourceRequirements;
 use nexcage_plugin_types::message::{Hello, LogLevel, LogLine, Metric};
@@ -48,11 +49,12 @@ fn main() -> ExitCode {
 
 /// The host: the plugin is in this program already.
 fn host() -> ExitCode {
-    live(Loader {
+    let loader = Loader {
         preload: |_name: &str| Ok(()),
         // SAFETY: the entry function below follows the interface.
         load: |_object: &Path, offered| unsafe { Loaded::enter(entry, offered) },
-    })
+    };
+    live(loader, Layers::All)
 }
 
 unsafe extern "C" fn nothing(_ctx: *mut c_void, _call: u64, _input: NxcStr) -> i32 {

@@ -188,6 +188,15 @@ impl HostProcess {
         self.process.pid()
     }
 
+    /// Ends the host, which is given a moment if it is about to end by itself.
+    ///
+    /// Returns how it ended by itself; `None` when it was killed.
+    pub fn end(mut self) -> Option<ExitStatus> {
+        let is_ending = !self.connection.is_usable();
+        self.process
+            .wait_or_kill(if is_ending { ENDING } else { Duration::ZERO })
+    }
+
     /// Lets the plugin take itself down; what has not ended then is killed.
     ///
     /// # Errors

@@ -86,6 +86,8 @@ fn tmpfs() -> io::Result<std::os::fd::OwnedFd> {
 pub struct Limits {
     /// `RLIMIT_DATA`: bytes of private memory that can be written.
     pub data: u64,
+    /// `RLIMIT_AS`: bytes of addresses, used or not. Their tables are the kernel's memory, which `data` does not count.
+    pub addresses: u64,
     /// `RLIMIT_NOFILE`: open descriptors.
     pub descriptors: u64,
     /// `RLIMIT_NPROC`: threads of its user.
@@ -102,6 +104,7 @@ pub struct Limits {
 pub fn lower_limits(limits: &Limits) -> io::Result<()> {
     let all = [
         (Resource::RLIMIT_DATA, limits.data),
+        (Resource::RLIMIT_AS, limits.addresses),
         (Resource::RLIMIT_NOFILE, limits.descriptors),
         (Resource::RLIMIT_NPROC, limits.threads),
         (Resource::RLIMIT_STACK, 8 << 20),

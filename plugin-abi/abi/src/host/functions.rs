@@ -114,16 +114,17 @@ fn deliver(sink: &NxcSink, bytes: &[u8], descriptors: Vec<OwnedFd>) -> i32 {
 unsafe extern "C" fn reply_write(ctx: *mut c_void, call: u64, bytes: NxcStr) -> i32 {
     // SAFETY: the plugin hands back the context of our table.
     let side = unsafe { side(ctx) };
-    // SAFETY: lent for this call by the interface.
-    let bytes = unsafe { bytes.bytes() };
     let mut replies = side.replies();
     let Some(reply) = replies.get_mut(&call) else {
         return Status::InvalidArgument.code();
     };
-    if reply.bytes.len().saturating_add(bytes.len()) > REPLY_MAX {
+    // Before a byte is read: a length that cannot be is no reason to look.
+    if reply.bytes.len().saturating_add(bytes.len) > REPLY_MAX {
         reply.overflowed = true;
         return Status::ResourceLimit.code();
     }
+    // SAFETY: lent for this call by the interface.
+    let bytes = unsafe { bytes.bytes() };
     reply.bytes.extend_from_slice(bytes);
     table::NXC_OK
 }

@@ -54,6 +54,8 @@ const ENOSYS: Action = Action::Errno(38);
 const EXEC: u64 = 4;
 const WRITE_EXEC: u64 = 2 | EXEC;
 const ANONYMOUS: u64 = 0x20;
+/// `MAP_GROWSDOWN`.
+const GROWS_DOWN: u64 = 0x100;
 /// `MAP_SHARED`, and a part of `MAP_SHARED_VALIDATE`.
 const SHARED: u64 = 1;
 /// `O_ACCMODE`, `O_CREAT`, `O_TRUNC`, `O_APPEND` and `O_TMPFILE` without its `O_DIRECTORY`.
@@ -100,6 +102,7 @@ pub(crate) const TABLE: &[Row] = &[
     only(Both, sys::SYS_mmap, &[masked(2, EXEC, EXEC), masked(3, ANONYMOUS, ANONYMOUS)], Kill, "code comes from files"),
     only(Run, sys::SYS_mmap, &[masked(2, EXEC, EXEC)], Kill, "no code is added after loading"),
     only(Both, sys::SYS_mmap, &[masked(3, SHARED, SHARED)], EPERM, "shared memory escapes the limit of data"),
+    only(Both, sys::SYS_mmap, &[masked(3, GROWS_DOWN, GROWS_DOWN)], EPERM, "what counts as a stack escapes it too"),
     row(Both, sys::SYS_mmap, Allow, "memory; libraries while loading"),
     only(Both, sys::SYS_mprotect, &[masked(2, EXEC, EXEC)], Kill, "no data becomes code"),
     row(Both, sys::SYS_mprotect, Allow, "thread stacks, growing heaps, relocated data made read-only"),
