@@ -3,6 +3,7 @@
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test: a compiler may inherit what it has, and what surprises fails it"
 )]
 

@@ -19,3 +19,4 @@ pub mod package;
 pub mod process;
 pub mod registry;
 pub mod running;
+pub mod schema;

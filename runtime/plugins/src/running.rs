@@ -25,6 +25,7 @@ use crate::ledger::{FailureKind, Ledger, LedgerError};
 use crate::package::{Package, PackageError};
 use crate::process::{Confinement, HostProcess, Privileges, Start, StartError};
 use crate::registry::{Registry, RegistryError};
+use crate::schema::{self, SchemaError};
 
 /// The longest wait for a plugin that takes itself down.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -72,6 +73,9 @@ pub enum LoadError {
     /// Its shared object would have the loader do what it may not.
     #[error(transparent)]
     Elf(#[from] ElfError),
+    /// Its configuration is not as it wants it.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// It failed again and again, so it is left alone.
     #[error(
         "load plugin {name:?}: it failed {failures} times in a row and is left alone for {left} s: \"nexcage plugin reload {name}\" tries at once"
@@ -205,16 +209,17 @@ impl Running {
     fn start(registry: &Registry, package: &Package, node: &mut Node) -> Result<Self, LoadError> {
         let manifest = package.manifest();
         let grants = registry.check(package, &node.nexcage)?;
+        let config = own_configuration(registry, package);
+        schema::check_configuration(manifest, &config)?;
         package.check_files()?;
         let object = package.path().join(package.object());
         let libraries = elf::read_libraries(&object, &package.read(&package.object())?)?;
         let settings = registry.configuration();
-        let own = settings.plugins.get(&manifest.name);
         let hello = Hello {
             protocol: [PROTOCOL, PROTOCOL],
             nexcage: node.nexcage.to_string(),
             plugin: manifest.name.to_string(),
-            config: Value::Object(own.map(|own| own.config.clone()).unwrap_or_default()),
+            config,
             log_level: node.log_level,
         };
         let timeout = Duration::from_secs(manifest.resource_requirements.timeout_seconds.into());
@@ -369,6 +374,12 @@ impl Running {
         }
         settle(&self.powers.name, &self.made, node)
     }
+}
+
+/// What the operator configures a plugin with.
+fn own_configuration(registry: &Registry, package: &Package) -> Value {
+    let own = registry.configuration().plugins.get(&package.manifest().name);
+    Value::Object(own.map(|own| own.config.clone()).unwrap_or_default())
 }
 
 /// Refuses a plugin that is left alone; a trial is this command's from here on.

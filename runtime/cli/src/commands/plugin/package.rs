@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use nexcage_plugin_types::Manifest;
 use nexcage_plugins::package::{MANIFEST, Package};
+use nexcage_plugins::schema;
 use nexcage_sys::file;
 
 use crate::output;
@@ -16,11 +17,13 @@ const MANIFEST_MAX: u64 = 1 << 20;
 pub(super) fn validate(path: &Path) -> anyhow::Result<()> {
     if !path.is_dir() {
         let manifest = read(path)?;
+        schema::check_schema(&manifest)?;
         return output::print(&format!("{} {}: manifest is good\n", manifest.name, manifest.version));
     }
     let package = Package::open(path)?;
     let files = package.check_files()?;
     let manifest = package.manifest();
+    schema::check_schema(manifest)?;
     let text = match files {
         0 => "manifest is good, it lists no files: the plugin cannot be loaded".to_owned(),
         1 => "manifest is good, its file is the one listed".to_owned(),
