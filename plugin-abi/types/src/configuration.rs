@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{self, DocumentError, Fault};
 use crate::sandbox::Mechanism;
-use crate::text::{AbsolutePath, PluginName};
+use crate::text::{AbsolutePath, CommandName, PluginName};
 use crate::{Capability, CapabilityName, HookPoint};
 
 #[cfg(test)]
@@ -37,6 +37,9 @@ pub struct Layer {
     /// What plugins may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<SecurityLayer>,
+    /// Programs of the node that plugins with `host_command` may have run; a later layer replaces one as a whole.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub commands: BTreeMap<CommandName, HostCommand>,
 }
 
 /// `plugin_manager` of a layer.
@@ -105,6 +108,42 @@ pub struct SecurityLayer {
     pub denied_capabilities: Vec<CapabilityName>,
 }
 
+/// A program of the node, and how it is run for plugins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostCommand {
+    /// The program.
+    pub program: AbsolutePath,
+    /// Its first arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Whether a plugin may add arguments.
+    #[serde(default)]
+    pub takes_args: bool,
+    /// Its whole environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The user and group that it runs as; without one nobody, 65534. For a runtime without privileges: the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<u32>,
+    /// Whether it is in the node's network.
+    #[serde(default)]
+    pub network: bool,
+    /// Where it may write; everything else is read-only.
+    #[serde(default)]
+    pub writable: Vec<AbsolutePath>,
+    /// Whether it runs outside of any sandbox, with all that the runtime may do.
+    #[serde(default)]
+    pub privileged: bool,
+    /// How long it may run, in seconds.
+    #[serde(default = "default_timeout")]
+    pub timeout_seconds: u32,
+}
+
+const fn default_timeout() -> u32 {
+    30
+}
+
 /// An entry of `allowed_capabilities`: a name allows the capability whole, an object within its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allowance {
@@ -125,6 +164,8 @@ pub struct Configuration {
     pub hooks: BTreeMap<HookPoint, Hook>,
     /// What plugins may have.
     pub security: Security,
+    /// Programs of the node that plugins with `host_command` may have run.
+    pub commands: BTreeMap<CommandName, HostCommand>,
 }
 
 /// `plugin_manager`.
@@ -201,7 +242,10 @@ impl Layer {
         let zero = zero.map(|(name, _)| format!("/plugin_manager/{name}"));
         let hooks = self.hooks.iter().find(|(_, hook)| hook.timeout_ms == Some(0));
         let hooks = hooks.map(|(point, _)| format!("{}/timeout_ms", document::join("/hooks", &point.to_string())));
-        match zero.or(hooks) {
+        let commands = self.commands.iter().find(|(_, command)| command.timeout_seconds == 0);
+        let commands =
+            commands.map(|(name, _)| format!("{}/timeout_seconds", document::join("/commands", name.as_str())));
+        match zero.or(hooks).or(commands) {
             None => Ok(()),
             Some(pointer) => Err(Fault::new(
                 pointer,
@@ -228,6 +272,7 @@ impl Default for Configuration {
             plugins: BTreeMap::new(),
             hooks: BTreeMap::new(),
             security: Security::default(),
+            commands: BTreeMap::new(),
         }
     }
 }
@@ -273,6 +318,7 @@ impl Configuration {
             replace(&mut hook.enabled, part.enabled);
             hook.timeout_ms = part.timeout_ms.or(hook.timeout_ms);
         }
+        self.commands.extend(layer.commands);
         let security = layer.security.unwrap_or_default();
         if security.allowed_capabilities.is_some() {
             self.security.allowed_capabilities = security.allowed_capabilities;

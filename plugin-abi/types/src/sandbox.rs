@@ -83,6 +83,32 @@ impl fmt::Display for Mechanism {
     }
 }
 
+/// A program of the node that is run for a plugin, and how it is confined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Absolute.
+    pub program: String,
+    /// Its arguments, its name first.
+    pub argv: Vec<String>,
+    /// Its whole environment, `NAME=value` each.
+    pub env: Vec<String>,
+    /// What it reads on standard input.
+    pub stdin: String,
+    /// How it is confined; not at all without.
+    pub confinement: Option<CommandConfinement>,
+}
+
+/// How a program is confined that is run for a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandConfinement {
+    /// Who it runs as.
+    pub identity: Identity,
+    /// Where it may write.
+    pub writable: Vec<String>,
+}
+
 /// How far a mechanism holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -119,6 +119,7 @@ pub(crate) fn node(globals: &Globals) -> Result<Node> {
     made.with_context(|| format!("make {folder:?}"))?;
     Ok(Node {
         program: plugin_host(),
+        configuration: globals.config.clone(),
         privileges: match userns::euid() == 0 && !userns::is_in_user_namespace().unwrap_or(true) {
             true => Privileges::Root,
             false => Privileges::User,

@@ -121,6 +121,13 @@ impl Node {
         serde_json::from_str(&out).unwrap()
     }
 
+    /// Asks the broker through the tool: status and answer.
+    fn ask(&self, effect: &str, input: &Value) -> (i32, String) {
+        let (code, out, err) = self.say(&["tool", "ask", effect, &input.to_string()]);
+        assert_eq!(err, "");
+        (code, out)
+    }
+
     #[track_caller]
     fn check_fails(&self, args: &[&str], expected: &str) {
         let (code, out, err) = self.say(args);
@@ -273,9 +280,9 @@ fn a_plugin_that_fails_again_and_again_is_left_alone() {
 fn what_is_not_granted_is_refused_and_on_record() {
     let node = Node::new(json!({}));
     node.tool(|_| {});
-    let (code, _, err) = node.say(&["tool", "broker"]);
+    let (code, out, err) = node.say(&["tool", "ask", "file.open", r#"{"path":"/etc/hosts","access":"read"}"#]);
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("capability filesystem_read is not granted for"), "{err}");
+    assert!(out.contains("capability filesystem_read is not granted for"), "{out}");
     let records = node.json(&["plugin", "violations", "-f", "json"]);
     assert_eq!(records[0]["kind"], "denial");
     let (code, out, _) = node.say(&["plugin", "audit", "--verify"]);
@@ -447,4 +454,155 @@ fn a_user_has_plugins_too() {
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(4), "{err}");
     assert_eq!(err, "err\n");
+}
+
+/// Programs of a table that each show one thing of their sandbox.
+fn table(folder: &Path) -> Value {
+    let shell = |script: &str| json!({"program": "/bin/sh", "args": ["-c", script], "env": {"PATH": "/bin:/usr/bin"}});
+    let with = |script: &str, members: Value| {
+        let mut command = shell(script);
+        command
+            .as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        command
+    };
+    json!({
+        "who": shell("id -u; echo $$; cat /proc/sys/kernel/hostname; grep -c CapEff:.0000000000000000 /proc/self/status"),
+        "net": shell("wc -l < /proc/net/dev"),
+        "node-net": with("wc -l < /proc/net/dev", json!({"network": true})),
+        "write": shell(&format!("echo x > {}/nowhere", folder.display())),
+        "write-there": with(&format!("echo x > {}/there", folder.display()), json!({"writable": [folder]})),
+        "args": with("echo \"$0 $*\"; cat", json!({"takes_args": true})),
+        "fails": shell("echo no >&2; exit 7"),
+        "much": shell("yes | head -c 3000000"),
+        "long": with("sleep 600 & sleep 600", json!({"timeout_seconds": 1})),
+        "none": {"program": "/nonexistent"},
+        "other": shell("true"),
+    })
+}
+
+/// A plugin that may run most of the table's commands.
+fn with_commands(written: &Path) -> Node {
+    fs::set_permissions(written, fs::Permissions::from_mode(0o777)).unwrap();
+    let node = Node::new(json!({
+        "commands": table(written),
+        "security": {"allowed_capabilities": ["logging", "metrics", "host_command"]},
+    }));
+    let names = [
+        "who",
+        "net",
+        "node-net",
+        "write",
+        "write-there",
+        "args",
+        "fails",
+        "much",
+        "long",
+        "none",
+        "missing",
+    ];
+    node.tool(|manifest| manifest["capabilities"] = json!([{"host_command": {"commands": names}}]));
+    node
+}
+
+#[test]
+fn commands_of_the_operators_table_run_in_sandboxes_of_their_own() {
+    let written = tempfile::tempdir().unwrap();
+    let node = with_commands(written.path());
+    let run = |input: Value| -> Value {
+        let (code, out) = node.ask("command.execute", &input);
+        assert_eq!(code, 0, "{out}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let out = |name: &str| run(json!({"command": name}))["stdout"].as_str().unwrap().to_owned();
+    let is_root = nexcage_sys::userns::euid() == 0;
+    let user = if is_root { "65534" } else { "0" };
+    assert_eq!(out("who"), format!("{user}\n1\ncommand\n1\n"));
+    assert_eq!(out("net").trim(), "3");
+    let lines = fs::read_to_string("/proc/net/dev").unwrap().lines().count();
+    assert_eq!(out("node-net").trim(), lines.to_string());
+    let refused = run(json!({"command": "write"}));
+    assert_ne!(refused["exit_code"], 0);
+    assert!(
+        refused["stderr"].as_str().unwrap().contains("Read-only file system"),
+        "{refused}"
+    );
+    assert_eq!(run(json!({"command": "write-there"}))["exit_code"], 0);
+    assert_eq!(fs::read_to_string(written.path().join("there")).unwrap(), "x\n");
+    let with = run(json!({"command": "args", "args": ["a b", "$(id)"], "stdin": "in"}));
+    assert_eq!(with["stdout"], "a b $(id)\nin");
+    let failed = run(json!({"command": "fails"}));
+    assert_eq!((&failed["exit_code"], &failed["stderr"]), (&json!(7), &json!("no\n")));
+    assert!(failed["duration_ms"].is_u64());
+    let much = run(json!({"command": "much"}));
+    assert_eq!(
+        (&much["stdout_bytes"], &much["stdout_truncated"]),
+        (&json!(1 << 20), &json!(true))
+    );
+    assert_eq!(much["stdout"].as_str().unwrap().len(), 64 << 10);
+}
+
+#[test]
+fn commands_that_fail_say_why_and_leave_nothing() {
+    let written = tempfile::tempdir().unwrap();
+    let node = with_commands(written.path());
+    let check = |input: Value, status: i32, expected: &str| {
+        let (code, out) = node.ask("command.execute", &input);
+        assert_eq!(code, status, "{out}");
+        assert!(out.contains(expected), "{out}");
+    };
+    check(
+        json!({"command": "long"}),
+        5,
+        "run command long: no answer within the deadline",
+    );
+    check(
+        json!({"command": "none"}),
+        7,
+        "execute \"/nonexistent\": No such file or directory",
+    );
+    check(json!({"command": "missing"}), 4, "find \"command missing\"");
+    check(
+        json!({"command": "other"}),
+        3,
+        "capability host_command is not granted for \"other\"",
+    );
+    check(
+        json!({"command": "who", "args": ["x"]}),
+        1,
+        "the operator's table lets it have none",
+    );
+    check(json!({"command": "/bin/sh"}), 1, "read what command.execute asks for");
+    node.check_nothing_left();
+}
+
+#[test]
+fn a_plugin_writes_its_own_configuration_and_no_other() {
+    let node = Node::new(json!({
+        "security": {"allowed_capabilities": ["logging", "metrics", "config_write", "config_read"]},
+        "plugins": {"tool": {"config": {"a": 1}}},
+    }));
+    node.tool(|manifest| {
+        manifest["capabilities"] = json!([
+            {"config_write": {"pointers": ["/plugins"]}}, {"config_read": {"pointers": ["/plugins/tool"]}}
+        ]);
+        manifest["configuration_schema"] = json!({"properties": {"b": {"type": "integer"}}});
+    });
+    let write = |pointer: &str, value: Value| node.ask("config.write", &json!({"pointer": pointer, "value": value}));
+    assert_eq!(write("/plugins/tool/config/b", json!(2)), (0, "null".into()));
+    let read = node.ask("config.read", &json!({"pointer": "/plugins/tool/config"}));
+    assert_eq!(read, (0, "{\"a\":1,\"b\":2}".into()));
+    let (code, out) = write("/plugins/tool/config/b", json!("x"));
+    assert!(code == 1 && out.contains("is not of type \"integer\""), "{out}");
+    let (code, out) = write("/plugins/other/config/b", json!(2));
+    assert!(
+        code == 1 && out.contains("name a member of the plugin's own configuration"),
+        "{out}"
+    );
+    let (code, out) = write("/security/denied_capabilities", json!([]));
+    assert!(
+        code == 3 && out.contains("capability config_write is not granted"),
+        "{out}"
+    );
 }

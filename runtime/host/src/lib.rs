@@ -3,6 +3,7 @@
 //! It trusts the runtime that started it, and never the plugin: whatever the plugin's code does to this process, the
 //! runtime believes no byte of it and ends it at the deadline.
 
+pub mod command;
 pub mod life;
 pub mod sandbox;
 mod seccomp;

@@ -339,6 +339,8 @@ impl Corpus {
             container: "",
             audit: &self.audit,
             streams: Streams::Closed,
+            commands: None,
+            settings: None,
         };
         Granted::new(broker, sink)
     }

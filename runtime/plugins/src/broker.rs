@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::audit::{Audit, Event, Kind};
 use crate::connection::Answer;
 
+mod command;
 mod config;
 mod file;
 mod network;
@@ -23,6 +24,9 @@ mod stream;
 mod system;
 #[cfg(test)]
 mod tests;
+
+pub use command::Table;
+pub use config::Settings;
 
 /// Performs effects for one plugin.
 #[derive(Debug)]
@@ -39,6 +43,10 @@ pub struct Broker<'a> {
     pub audit: &'a Audit,
     /// Whether it may have this process's standard streams.
     pub streams: Streams,
+    /// Programs of the node that may be run for it; `None` where none can.
+    pub commands: Option<Table<'a>>,
+    /// Where its own configuration is kept; `None` where it cannot be changed.
+    pub settings: Option<Settings<'a>>,
 }
 
 /// Whether a plugin may have the standard streams of the process that calls it.
@@ -148,6 +156,8 @@ impl Question<'_> {
             Effect::FileOpen => file::open(self, &parse(effect, body)?),
             Effect::NetworkDial => network::dial(self, &parse(effect, body)?, deadline),
             Effect::NetworkListen => network::listen(self, &parse(effect, body)?),
+            Effect::ConfigWrite => config::write(self, &parse(effect, body)?),
+            Effect::CommandExecute => command::execute(self, &parse(effect, body)?, deadline),
             Effect::StreamOpen => stream::open(self, &parse(effect, body)?),
             other => Err(Refusal::Unsupported(other.to_string())),
         }

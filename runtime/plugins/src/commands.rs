@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::broker::Streams;
+use crate::causes::chain;
 use crate::connection::CallError;
 use crate::package::Package;
 use crate::registry::Registry;
-use crate::running::{Call, LoadError, Node, Running, chain};
+use crate::running::{Call, LoadError, Node, Running};
 
 /// The extension that has commands.
 const EXTENSION: &str = "nexcage.cli_command/1";

@@ -12,6 +12,8 @@ use nexcage_plugin_types::configuration::Layer;
 use nexcage_plugin_types::text::PluginName;
 use nexcage_plugin_types::{Configuration, DocumentError};
 use nexcage_sys::file::{self, Durability};
+use nexcage_sys::lock::{FileLock, LockKind};
+use serde_json::Value;
 
 use crate::ownership;
 
@@ -23,6 +25,9 @@ pub const FILE: &str = "/etc/nexcage/config.json";
 
 /// The file of `config.d` in which `nexcage plugin enable` and `disable` keep what they are told.
 const ENABLED: &str = "90-nexcage-enabled.json";
+
+/// The file of `config.d` in which the broker keeps what plugins write.
+const WRITTEN: &str = "91-nexcage-written.json";
 
 /// Bytes of the longest file; the reader of documents refuses the same.
 const FILE_MAX: u64 = 1 << 20;
@@ -121,6 +126,34 @@ pub fn load(given: Option<&Path>) -> Result<Loaded, ConfigurationError> {
 ///
 /// [`ConfigurationError`]; the file is as it was.
 pub fn set_enabled(given: Option<&Path>, plugin: &PluginName, enabled: bool) -> Result<PathBuf, ConfigurationError> {
+    change(given, ENABLED, |layer| {
+        layer.plugins.entry(plugin.clone()).or_default().enabled = Some(enabled);
+    })
+}
+
+/// Keeps a member of a plugin's own configuration, in a file of `config.d` that is this program's own.
+///
+/// * `given`: as for [`load`].
+///
+/// Returns the file.
+///
+/// # Errors
+///
+/// [`ConfigurationError`]; the file is as it was.
+pub fn set_member(
+    given: Option<&Path>,
+    plugin: &PluginName,
+    member: String,
+    value: Value,
+) -> Result<PathBuf, ConfigurationError> {
+    change(given, WRITTEN, |layer| {
+        let own = layer.plugins.entry(plugin.clone()).or_default();
+        own.config.get_or_insert_default().insert(member, value);
+    })
+}
+
+/// Changes a file of `config.d`; two commands never do so at the same time.
+fn change(given: Option<&Path>, file: &str, change: impl FnOnce(&mut Layer)) -> Result<PathBuf, ConfigurationError> {
     let folder = given.unwrap_or(Path::new(FILE)).with_file_name("config.d");
     let failed = |source| ConfigurationError::Write {
         path: folder.clone(),
@@ -128,13 +161,15 @@ pub fn set_enabled(given: Option<&Path>, plugin: &PluginName, enabled: bool) -> 
     };
     let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
     made.map_err(failed)?;
-    let path = folder.join(ENABLED);
+    let lock = file::open_append(&folder.join(".lock"), 0o600).map_err(|error| failed(error.into_io()))?;
+    let _held = FileLock::lock(lock, LockKind::Exclusive).map_err(failed)?;
+    let path = folder.join(file);
     let mut layer = match read(&path) {
         Ok(layer) => layer,
         Err(ConfigurationError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Layer::default(),
         Err(error) => return Err(error),
     };
-    layer.plugins.entry(plugin.clone()).or_default().enabled = Some(enabled);
+    change(&mut layer);
     let mut text = serde_json::to_vec_pretty(&layer).unwrap_or_default();
     text.push(b'\n');
     file::write_atomic(&path, &text, 0o644, Durability::Synced).map_err(|error| failed(error.into_io()))?;

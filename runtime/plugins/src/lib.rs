@@ -5,6 +5,7 @@ pub mod audit;
 mod below;
 pub mod breaker;
 pub mod broker;
+mod causes;
 pub mod commands;
 pub mod configuration;
 pub mod connection;

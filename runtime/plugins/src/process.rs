@@ -1,5 +1,6 @@
 //! A plugin host's process: started with its two descriptors, never outliving the command that started it.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -16,7 +17,7 @@ use nexcage_sys::pidfd::ExitStatus;
 use crate::connection::{CallError, Connection, Effects};
 
 /// The first of the users that hosts run as, one a process: above what systems and containers hand out.
-const FIRST_USER: u32 = 0x7000_0000;
+pub(crate) const FIRST_USER: u32 = 0x7000_0000;
 
 /// How long a host that is about to end by itself is given for it.
 const ENDING: Duration = Duration::from_secs(1);
@@ -76,8 +77,8 @@ pub struct Start<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The socket between the two ends cannot be made.
-    #[error("make the socket of plugin host")]
+    /// The sockets between the two ends, or `/dev/null`, cannot be opened.
+    #[error("open the descriptors of plugin host")]
     Socket {
         /// The kernel's answer.
         #[source]
@@ -140,7 +141,7 @@ impl HostProcess {
         let launch = Launch {
             program: start.program,
             argv: start.argv,
-            streams: [theirs.into(), their_channel.into()],
+            streams: [theirs.into(), their_channel.into(), null()?.into()],
             namespaces: start.confinement.namespaces(),
         };
         let mut process = launch.start().map_err(|source| StartError::Launch { source })?;
@@ -233,6 +234,11 @@ impl Confinement {
             required: self.required.clone(),
         }
     }
+}
+
+fn null() -> Result<File, StartError> {
+    let opened = File::options().read(true).write(true).open("/dev/null");
+    opened.map_err(|source| StartError::Socket { source })
 }
 
 /// Tells a host how to confine itself, and hears what came of it.

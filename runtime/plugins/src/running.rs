@@ -2,21 +2,24 @@
 //!
 //! Whatever happens, the process ends with this value, and each load, refusal and broken rule is on record.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nexcage_plugin_types::capability::Capability;
+use nexcage_plugin_types::configuration::HostCommand;
 use nexcage_plugin_types::frame::{Method, PROTOCOL};
 use nexcage_plugin_types::message::{Hello, LogLevel};
 use nexcage_plugin_types::sandbox::{Report, Strength};
 use nexcage_plugin_types::session::Limits;
-use nexcage_plugin_types::text::PluginName;
+use nexcage_plugin_types::text::{CommandName, PluginName};
+use nexcage_plugin_types::{Capability, Manifest};
 use semver::Version;
 use serde_json::{Value, json};
 
 use crate::audit::{Audit, AuditError, Event, Kind};
 use crate::breaker::{Admission, Breaker, Policy, Seconds};
-use crate::broker::{Broker, Streams};
+use crate::broker::{Broker, Settings, Streams, Table};
+use crate::causes::chain;
 use crate::connection::{CallError, Reply};
 use crate::elf::{self, ElfError};
 use crate::granted::Granted;
@@ -35,6 +38,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Node {
     /// The plugin host's program.
     pub program: PathBuf,
+    /// The configuration file that the caller named.
+    pub configuration: Option<PathBuf>,
     /// What this process may do.
     pub privileges: Privileges,
     /// The version of this nexcage.
@@ -123,10 +128,12 @@ pub struct Call {
 /// Whose effects are performed, and how far.
 #[derive(Debug)]
 struct Powers {
-    name: PluginName,
+    manifest: Manifest,
     grants: Vec<Capability>,
     /// What `config.read` answers from.
     configuration: Value,
+    /// The operator's command table.
+    commands: BTreeMap<CommandName, HostCommand>,
 }
 
 /// A plugin that can be called.
@@ -154,16 +161,25 @@ impl Call {
 }
 
 impl Powers {
-    fn effects<'a>(&'a self, audit: &'a Audit, journal: &'a mut Journal, streams: Streams) -> Granted<'a> {
+    fn effects<'a>(&'a self, node: &'a mut Node, streams: Streams) -> Granted<'a> {
         let broker = Broker {
-            plugin: self.name.as_str(),
+            plugin: self.manifest.name.as_str(),
             grants: &self.grants,
             config: &self.configuration,
             container: "",
-            audit,
+            audit: &node.audit,
             streams,
+            commands: Some(Table {
+                commands: &self.commands,
+                program: &node.program,
+                privileges: node.privileges,
+            }),
+            settings: Some(Settings {
+                given: node.configuration.as_deref(),
+                manifest: &self.manifest,
+            }),
         };
-        Granted::new(broker, journal)
+        Granted::new(broker, &mut node.journal)
     }
 }
 
@@ -223,8 +239,9 @@ impl Running {
             log_level: node.log_level,
         };
         let timeout = Duration::from_secs(manifest.resource_requirements.timeout_seconds.into());
+        let program = node.program.clone();
         let start = Start {
-            program: &node.program,
+            program: &program,
             argv: &["nexcage-plugin-host"],
             confinement: Confinement {
                 object,
@@ -239,11 +256,12 @@ impl Running {
             timeout,
         };
         let powers = Powers {
-            name: manifest.name.clone(),
+            manifest: manifest.clone(),
             grants,
             configuration: serde_json::to_value(settings).unwrap_or_default(),
+            commands: settings.commands.clone(),
         };
-        let mut effects = powers.effects(&node.audit, &mut node.journal, Streams::Closed);
+        let mut effects = powers.effects(node, Streams::Closed);
         let (host, ready, report) = HostProcess::start(start, &mut effects)?;
         Ok(Self {
             powers,
@@ -261,7 +279,7 @@ impl Running {
         let digest = manifest.files.iter().find(|(file, _)| file.as_str() == object);
         let grants: Vec<String> = self.powers.grants.iter().map(ToString::to_string).collect();
         for lost in self.lost() {
-            tracing::warn!(plugin = %self.powers.name, lost, "sandbox weakened");
+            tracing::warn!(plugin = %self.powers.manifest.name, lost, "sandbox weakened");
         }
         let detail = json!({
             "version": manifest.version,
@@ -273,7 +291,7 @@ impl Running {
             Report::Unconfined => format!("loaded {} without a sandbox", manifest.version),
             _ => format!("loaded {}", manifest.version),
         };
-        record(node, Kind::Load, &self.powers.name, &text, detail)
+        record(node, Kind::Load, &self.powers.manifest.name, &text, detail)
     }
 
     /// What is weaker than it could be, a line each.
@@ -299,7 +317,7 @@ impl Running {
     /// The plugin's name.
     #[must_use]
     pub fn name(&self) -> &PluginName {
-        &self.powers.name
+        &self.powers.manifest.name
     }
 
     /// The extensions that it says it has.
@@ -328,7 +346,7 @@ impl Running {
             timeout,
         } = call;
         let timeout = timeout.unwrap_or(self.timeout).min(self.timeout);
-        let mut effects = self.powers.effects(&node.audit, &mut node.journal, streams);
+        let mut effects = self.powers.effects(node, streams);
         let called = self.host.connection().call(method, body, timeout, &mut effects);
         let failure = match &called {
             Ok(reply) if reply.status == 0 => None,
@@ -348,8 +366,8 @@ impl Running {
 
     fn record_violation(&self, node: &Node, method: Method, error: &CallError) {
         let text = format!("{method}: {}", chain(error));
-        if let Err(error) = record(node, Kind::Violation, &self.powers.name, &text, Value::Null) {
-            tracing::warn!(plugin = %self.powers.name, %error, lost = "record of a violation", "audit log not written");
+        if let Err(error) = record(node, Kind::Violation, &self.powers.manifest.name, &text, Value::Null) {
+            tracing::warn!(plugin = %self.powers.manifest.name, %error, lost = "record of a violation", "audit log not written");
         }
     }
 
@@ -360,7 +378,7 @@ impl Running {
     /// [`LedgerError`]: what is known of it could not be kept.
     pub fn finish(mut self, node: &mut Node) -> Result<(), LedgerError> {
         if self.host.connection().is_usable() {
-            let mut effects = self.powers.effects(&node.audit, &mut node.journal, Streams::Closed);
+            let mut effects = self.powers.effects(node, Streams::Closed);
             let began = Instant::now();
             let closed = self.host.close(self.timeout.min(FAREWELL), &mut effects);
             self.made.push(Made {
@@ -370,9 +388,9 @@ impl Running {
             });
         }
         if let Err(error) = node.journal.settle() {
-            tracing::warn!(plugin = %self.powers.name, %error, lost = "measurements", "measurements of a plugin not kept");
+            tracing::warn!(plugin = %self.powers.manifest.name, %error, lost = "measurements", "measurements of a plugin not kept");
         }
-        settle(&self.powers.name, &self.made, node)
+        settle(&self.powers.manifest.name, &self.made, node)
     }
 }
 
@@ -438,16 +456,4 @@ fn now() -> Seconds {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

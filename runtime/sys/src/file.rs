@@ -330,5 +330,16 @@ pub fn open_root(path: &Path) -> Result<OwnedFd, FileError> {
     })
 }
 
+/// Makes a file without a name, in memory; close-on-exec.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `memfd_create(2)`.
+pub fn in_memory() -> io::Result<File> {
+    Ok(rustix::fs::memfd_create("input", rustix::fs::MemfdFlags::CLOEXEC)?.into())
+}
+
 #[cfg(test)]
 mod tests;

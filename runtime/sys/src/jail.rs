@@ -18,7 +18,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
 };
 
-use crate::mount::{Attributes, attach, clone_tree, set_attributes};
+use crate::mount::{Attributes, attach, clone_tree, clone_trees, set_attributes};
 
 /// `PR_SET_MDWE` of the kernel's `prctl.h`, Linux 6.3.
 const SET_MDWE: libc::c_int = 65;
@@ -71,14 +71,75 @@ pub fn enter_root(file: &Path, name: &str) -> Result<(), RootError> {
     rustix::process::chdir("/").map_err(|errno| failed("enter the root")(errno.into()))
 }
 
-fn tmpfs() -> io::Result<std::os::fd::OwnedFd> {
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(context.as_fd(), "size", "4096")?;
-    fsconfig_set_string(context.as_fd(), "mode", "0555")?;
-    fsconfig_create(context.as_fd())?;
+/// Makes all that this process sees read-only but these places, and gives it a `/proc` of its own pid namespace.
+///
+/// * `writable`: absolute paths that are there.
+///
+/// Needs a mount and a pid namespace of its own, and the privileges over them.
+///
+/// # Errors
+///
+/// [`RootError`].
+///
+/// Kernel: `mount_setattr(2)` with `AT_RECURSIVE`, Linux 5.12.
+pub fn enter_read_only(writable: &[&Path]) -> Result<(), RootError> {
+    let failed = |step| move |source| RootError { step, source };
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).map_err(|errno| failed("keep mounts to this namespace")(errno.into()))?;
+    let trees = writable
+        .iter()
+        .map(|path| clone_trees(path))
+        .collect::<io::Result<Vec<_>>>();
+    let trees = trees.map_err(failed("clone what may be written"))?;
+    make_read_only().map_err(failed("make all mounts read-only"))?;
+    for (path, tree) in writable.iter().zip(&trees) {
+        attach(tree.as_fd(), path).map_err(failed("mount what may be written"))?;
+    }
     let attributes =
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let proc = filesystem("proc", &[], attributes).map_err(failed("make a /proc"))?;
+    attach(proc.as_fd(), Path::new("/proc")).map_err(failed("mount /proc"))?;
+    rustix::process::chdir("/").map_err(|errno| failed("enter the root")(errno.into()))
+}
+
+/// Every mount below the root, in one step.
+fn make_read_only() -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path ends with NUL, and the structure outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            c"/".as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn filesystem(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<std::os::fd::OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (name, value) in options {
+        fsconfig_set_string(context.as_fd(), *name, *value)?;
+    }
+    fsconfig_create(context.as_fd())?;
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+fn tmpfs() -> io::Result<std::os::fd::OwnedFd> {
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    filesystem("tmpfs", &[("size", "4096"), ("mode", "0555")], attributes)
 }
 
 /// What a process may use; what it may already use less of stays as it is.

@@ -29,6 +29,10 @@ impl Namespaces {
             | libc::CLONE_NEWUTS
             | libc::CLONE_NEWCGROUP,
     );
+    /// All but the network's and the user's: for a program that may use the node's network.
+    pub const ALL_BUT_NETWORK: Self = Self(Self::ALL.0 & !libc::CLONE_NEWNET);
+    /// As before, with a user namespace.
+    pub const ALL_BUT_NETWORK_AS_USER: Self = Self(Self::ALL_BUT_NETWORK.0 | libc::CLONE_NEWUSER);
     /// All, with a user namespace that holds the caller as its root and nobody else.
     pub const ALL_AS_USER: Self = Self(Self::ALL.0 | libc::CLONE_NEWUSER);
 
@@ -44,8 +48,8 @@ pub struct Launch<'a> {
     pub program: &'a Path,
     /// Its arguments, its name first.
     pub argv: &'a [&'a str],
-    /// Its standard input and output; standard error is `/dev/null`.
-    pub streams: [OwnedFd; 2],
+    /// Its standard input, output and error.
+    pub streams: [OwnedFd; 3],
     /// What it shares with nobody.
     pub namespaces: Namespaces,
 }
@@ -70,8 +74,8 @@ pub enum LaunchError {
         /// Where.
         source: NulError,
     },
-    /// A pipe or `/dev/null` cannot be opened.
-    #[error("open the descriptors of a program")]
+    /// A pipe cannot be made.
+    #[error("make the pipe of a program")]
     Open {
         /// The kernel's answer.
         source: io::Error,
@@ -117,8 +121,7 @@ struct Prepared {
     program: CString,
     argv: Vec<CString>,
     pointers: Vec<*const libc::c_char>,
-    null: File,
-    streams: [OwnedFd; 2],
+    streams: [OwnedFd; 3],
     /// Contents of `setgroups`, `uid_map` and `gid_map`.
     maps: Option<[CString; 3]>,
 }
@@ -166,13 +169,11 @@ impl Prepared {
         let argv = argv.map_err(nul)?;
         let mut pointers: Vec<*const libc::c_char> = argv.iter().map(|arg| arg.as_ptr()).collect();
         pointers.push(std::ptr::null());
-        let null = File::options().read(true).write(true).open("/dev/null");
         let maps = launch.namespaces.has_user().then(maps).transpose().map_err(nul)?;
         Ok(Self {
             program: CString::new(launch.program.as_os_str().as_bytes()).map_err(nul)?,
             argv,
             pointers,
-            null: null.map_err(|source| LaunchError::Open { source })?,
             streams: launch.streams,
             maps,
         })
@@ -198,13 +199,9 @@ impl Prepared {
                 write_file(file, map).map_err(|errno| (Step::Map, errno))?;
             }
         }
-        let [input, output] = &self.streams;
-        for (from, to) in [input.as_raw_fd(), output.as_raw_fd(), self.null.as_raw_fd()]
-            .into_iter()
-            .zip(0..)
-        {
+        for (from, to) in self.streams.iter().zip(0..) {
             // SAFETY: dup2 takes two integers; 0 to 2 are this child's copies, which nothing else of it uses.
-            check(unsafe { libc::dup2(from, to) }.into()).map_err(|errno| (Step::Streams, errno))?;
+            check(unsafe { libc::dup2(from.as_raw_fd(), to) }.into()).map_err(|errno| (Step::Streams, errno))?;
         }
         // SAFETY: close_range takes three integers; with CLOEXEC nothing is closed yet.
         let marked = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
@@ -248,6 +245,24 @@ impl Launched {
 impl Drop for Launched {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Becomes another program, with this process's descriptors and nothing else of it.
+///
+/// Returns why it did not.
+#[must_use]
+pub fn become_program(path: &str, argv: &[String], env: &[String]) -> io::Error {
+    let text = |text: &str| CString::new(text).map_err(io::Error::other);
+    let all = |texts: &[String]| texts.iter().map(|each| text(each)).collect::<io::Result<Vec<_>>>();
+    let execute = || -> io::Result<()> {
+        let (path, argv, env) = (text(path)?, all(argv)?, all(env)?);
+        nix::unistd::execve(&path, &argv, &env)?;
+        Ok(())
+    };
+    match execute() {
+        Err(error) => error,
+        Ok(()) => io::Error::from(io::ErrorKind::Unsupported),
     }
 }
 
@@ -335,7 +350,7 @@ mod tests {
         let launch = Launch {
             program: Path::new("/bin/sh"),
             argv: &["sh", "-c", script],
-            streams: [null.into(), writer.into()],
+            streams: [null.try_clone().unwrap().into(), writer.into(), null.into()],
             namespaces,
         };
         (launch.start(), reader)
@@ -370,7 +385,7 @@ mod tests {
         let launch = Launch {
             program: Path::new("/nonexistent"),
             argv: &["x"],
-            streams: [null(), null()],
+            streams: [null(), null(), null()],
             namespaces: Namespaces::NONE,
         };
         assert_eq!(launch.start().unwrap_err().to_string(), "execute \"/nonexistent\"");

@@ -53,6 +53,7 @@ fn later_layers_win_member_by_member() {
             "plugins": {"hello": {"enabled": false, "config": {"a": 1, "b": 2}}},
             "hooks": {"container.pre_create": {"enabled": false, "timeout_ms": 100}},
             "security": {"allowed_capabilities": ["metrics"], "denied_capabilities": []},
+            "commands": {},
         })
     );
     assert!(!merged.is_enabled(&"hello".parse().unwrap()));

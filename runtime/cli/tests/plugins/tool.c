@@ -52,12 +52,41 @@ static int32_t ignore(void *ctx, nxc_str bytes) {
     return NXC_OK;
 }
 
+/* Into a JSON string. */
 static int32_t print(void *ctx, nxc_str bytes) {
     uint64_t *call = ctx;
-    /* It goes into a JSON string. */
-    for (size_t i = 0; i < bytes.len; i++)
-        host->reply_write(host->ctx, *call, bytes.ptr[i] == '"' ? lend("'") : (nxc_str){bytes.ptr + i, 1});
+    for (size_t i = 0; i < bytes.len; i++) {
+        char c = bytes.ptr[i], text[3] = {c, 0, 0};
+        if (c == '"' || c == '\\')
+            text[0] = '\\', text[1] = c;
+        reply(*call, c == '\n' ? "\\n" : text);
+    }
     return NXC_OK;
+}
+
+/* The argument of this number, without its escapes. */
+static nxc_str argument(nxc_str input, int number, char *buffer, size_t size) {
+    const char *at = memmem(input.ptr, input.len, "\"args\":[", 8), *end = input.ptr + input.len;
+    size_t len = 0;
+    for (at += 8; number >= 0 && at < end; number--) {
+        at = memchr(at, '"', (size_t)(end - at));
+        for (at++, len = 0; *at != '"' && len < size; at++)
+            buffer[len++] = *at == '\\' ? *++at : *at;
+        at++;
+    }
+    return (nxc_str){buffer, len};
+}
+
+/* Asks the broker, and says what it answers. */
+static int32_t ask(uint64_t call, nxc_str input) {
+    char name[64], body[4096], number[16];
+    nxc_sink sink = {sizeof sink, NXC_API_VERSION, &call, print, 0};
+    nxc_str effect = argument(input, 1, name, sizeof name), asked = argument(input, 2, body, sizeof body);
+    reply(call, "{\"stdout\":\"");
+    snprintf(number, sizeof number, "%d", (int)host->broker_call(host->ctx, call, effect, asked, &sink));
+    reply(call, "\",\"exit_code\":");
+    reply(call, number);
+    return reply(call, "}");
 }
 
 /* A standard stream of the caller. */
@@ -79,20 +108,12 @@ static int32_t cat(uint64_t call) {
     return reply(call, in < 0 || out < 0 || written < 0 ? "{\"exit_code\":9}" : "{\"exit_code\":0}");
 }
 
-static int32_t broker(uint64_t call) {
-    nxc_sink sink = {sizeof sink, NXC_API_VERSION, &call, print, 0};
-    reply(call, "{\"exit_code\":3,\"stderr\":\"");
-    int32_t status = host->broker_call(host->ctx, call, lend("file.open"), lend("{\"path\":\"/etc/hosts\",\"access\":\"read\"}"), &sink);
-    reply(call, "\"}");
-    return status == NXC_OK ? NXC_INTERNAL : NXC_OK;
-}
-
 static int32_t execute(void *ctx, uint64_t call, nxc_str input) {
     (void)ctx;
     if (has(input, "\"cat\""))
         return cat(call);
-    if (has(input, "\"broker\""))
-        return broker(call);
+    if (has(input, "\"ask\""))
+        return ask(call, input);
     if (has(input, "\"crash\""))
         abort();
     if (has(input, "\"spin\""))

@@ -41,6 +41,8 @@ impl Node {
             container: "web1",
             audit: &self.audit,
             streams: Streams::Closed,
+            commands: None,
+            settings: None,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         broker.perform(effect.number(), &serde_json::to_vec(body).unwrap(), deadline)

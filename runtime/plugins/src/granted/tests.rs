@@ -35,6 +35,8 @@ fn report(grants: &[Capability]) -> (Vec<String>, Vec<(Kind, String)>, u64) {
         container: "",
         audit: &audit,
         streams: Streams::Closed,
+        commands: None,
+        settings: None,
     };
     let mut seen = Seen::default();
     let mut granted = Granted::new(broker, &mut seen);
