@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use nexcage_plugin_abi::negotiate;
 use nexcage_plugin_abi::status::Status;
 use nexcage_plugin_abi::table::{NXC_API_VERSION, NXC_OK, NxcStr};
 pub use nexcage_plugin_abi::table::{NxcEntry, NxcHost, NxcPlugin};
@@ -94,10 +95,13 @@ impl<P: Plugin> Slot<P> {
 /// Called by a host, as the interface describes it.
 pub unsafe fn enter<P: Plugin>(
     slot: &'static Slot<P>,
-    _host_api: u32,
+    host_api: u32,
     host: *const NxcHost,
     plugin: *mut *const NxcPlugin,
 ) -> i32 {
+    if negotiate::check_version("the host", host_api).is_err() {
+        return Status::Unsupported.code();
+    }
     // SAFETY: given by the host.
     if let Err(error) = unsafe { Host::take(host) } {
         return error.status.code();
@@ -144,7 +148,7 @@ fn parse<I: DeserializeOwned>(input: &[u8]) -> Result<I, PluginError> {
 /// Replies what a function returns; a panic of it stays in it.
 fn answer<O: Serialize>(call: u64, body: impl FnOnce() -> Result<O, PluginError>) -> i32 {
     let caught = catch_unwind(AssertUnwindSafe(body));
-    let result = caught.unwrap_or_else(|panic| Err(PluginError::internal(format!("panicked: {}", text_of(&*panic)))));
+    let result = caught.unwrap_or_else(|panic| Err(PluginError::internal(format!("panicked: {}", text_of(panic)))));
     let Some(host) = Host::find() else {
         return Status::Internal.code();
     };
@@ -163,10 +167,12 @@ fn answer<O: Serialize>(call: u64, body: impl FnOnce() -> Result<O, PluginError>
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+fn text_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no text".to_owned())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    // Its destructor may panic, too, and nothing above this would stop it.
+    std::mem::forget(panic);
+    text.unwrap_or_else(|| "no text".to_owned())
 }
 
 unsafe extern "C" fn init<P: Plugin>(ctx: *mut c_void, call: u64, input: NxcStr) -> i32 {

@@ -12,6 +12,15 @@ use nexcage_plugin::{
 };
 use nexcage_plugin_abi::{Extension, Status};
 
+/// A panic whose destructor panics.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("again")
+    }
+}
+
 struct Sample {
     config: Value,
 }
@@ -34,6 +43,7 @@ impl CliCommand for Sample {
     fn execute(&self, call: &Call, input: Invocation) -> Result<Output, PluginError> {
         match input.command.as_str() {
             "panic" => panic!("in execute"),
+            "bomb" => std::panic::panic_any(Bomb),
             "config" => Ok(Output::text(call.config_read("/a")?.to_string())),
             "file" => call.read_file("/x").map(|_| Output::default()),
             "wait" => Ok(Output::text(format!("{} {:?}", call.is_cancelled(), call.time_left()))),
@@ -91,6 +101,7 @@ fn a_panic_is_an_error_of_one_call() {
     let error = plugin.run_command("panic", &[]).unwrap_err();
     assert_eq!(error, PluginError::internal("panicked: in execute"));
     assert_eq!(plugin.health_check().unwrap_err().text, "panicked: in health_check");
+    assert_eq!(plugin.run_command("bomb", &[]).unwrap_err().text, "panicked: no text");
     assert!(plugin.run_command("show", &[]).is_ok());
     drop(plugin);
     let error = FakeHost::new().load::<Sample>(&json!("panic")).map(drop).unwrap_err();
