@@ -3,6 +3,7 @@
 mod crowd;
 mod fixture;
 mod footprint;
+mod plugins;
 mod speed;
 mod status;
 mod table;
@@ -53,6 +54,8 @@ enum Part {
     Memory,
     /// How many system calls a call makes
     Syscalls,
+    /// What plugins cost; only when it is asked for, alone. Build first: cargo xtask host --release, cargo xtask examples
+    Plugins,
 }
 
 impl Args {
@@ -62,6 +65,10 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.only == [Part::Plugins] {
+        plugins::measure(args.rounds.into(), Duration::from_millis(args.pause), args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     block_signals()?;
     hide_hybrid()?;
     let bench = Bench::create(find_runtimes(args)?)?;

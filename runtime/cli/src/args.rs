@@ -3,6 +3,7 @@
 //! Go's flag dialect is read by `dialect`, the types and the help texts are clap's. Only the one sub-command that was
 //! asked for is built: a runtime starts too often to build seventeen. Nothing here touches the machine.
 
+mod completion;
 mod criu;
 mod dialect;
 mod entries;
@@ -20,6 +21,7 @@ mod update;
 
 use std::ffi::OsString;
 
+pub use completion::{CompletionArgs, Shell, Wanted, wanted};
 pub use criu::{CgroupsMode, CheckpointArgs, CriuArgs, PageServer, RestoreArgs};
 use dialect::Limit;
 use entries::{Arity, Entry};
@@ -31,6 +33,9 @@ pub use plugin::{ConfigAction, ConfigArgs, PluginAction, PluginArgs};
 pub use query::{EventsArgs, FeaturesArgs, Format, IdArgs, ListArgs, PsArgs, SpecArgs};
 pub use signal::Signal;
 pub use update::{Resources, UpdateArgs};
+
+/// The name by which the shells' scripts ask for words; no plugin can have it.
+pub const COMPLETE: &str = "__complete";
 
 /// A command line that was understood.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ pub struct Cli {
 #[expect(missing_docs, reason = "a variant is the sub-command of its name")]
 pub enum Command {
     Checkpoint(CheckpointArgs),
+    Completion(CompletionArgs),
     Config(ConfigArgs),
     Create(CreateArgs),
     Delete(DeleteArgs),
@@ -72,6 +78,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Checkpoint(_) => "checkpoint",
+            Self::Completion(_) => "completion",
             Self::Config(_) => "config",
             Self::Create(_) => "create",
             Self::Delete(_) => "delete",
@@ -108,7 +115,12 @@ impl Command {
             Self::Restore(a) => Some(&a.id),
             Self::Update(a) => Some(&a.id),
             Self::Run(a) => a.container_id(),
-            Self::Config(_) | Self::Features(_) | Self::List(_) | Self::Plugin(_) | Self::Spec(_) => None,
+            Self::Completion(_)
+            | Self::Config(_)
+            | Self::Features(_)
+            | Self::List(_)
+            | Self::Plugin(_)
+            | Self::Spec(_) => None,
         }
     }
 }
@@ -122,6 +134,8 @@ pub enum Parsed {
     Print(String),
     /// Print the program's help.
     Help,
+    /// Print the words that may stand at the end of this command line.
+    Complete(Vec<OsString>),
     /// Do what a plugin has under this name; if none has, it is an unknown command.
     Extension {
         /// What the user typed.
@@ -219,6 +233,7 @@ fn parse_into(globals: &mut Globals, args: &[OsString]) -> Result<Parsed, UsageE
     match entries::find(&name) {
         Some(entry) => parse_command(globals, entry, rest),
         None if name == "help" || name == "h" => parse_help(rest),
+        None if name == COMPLETE => Ok(Parsed::Complete(rest.to_vec())),
         None if name.contains('\u{fffd}') => Err(unknown_command(&name)),
         None => Ok(Parsed::Extension {
             name: name.into_owned(),

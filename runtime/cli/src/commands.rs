@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod checkpoint;
+pub(crate) mod complete;
 mod config;
 mod console;
 mod create;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let subject = command.container_id().map(|id| format!("{} {id:?}", command.name()));
     let outcome = match &command {
         Command::Checkpoint(args) => checkpoint::run(&globals, args),
+        Command::Completion(args) => complete::script(*args).map(|()| ExitCode::SUCCESS),
         Command::Config(args) => config::run(&globals, *args).map(|()| ExitCode::SUCCESS),
         Command::Create(args) => create::run(&globals, args),
         Command::Delete(args) => delete::run(&globals, args),

@@ -125,6 +125,7 @@ pub(crate) fn node(globals: &Globals) -> Result<Node> {
             false => Privileges::User,
         },
         nexcage: crate::version::semantic(),
+        patience: None,
         log_level: LogLevel::Info,
         audit: Audit::new(folder.join("audit.jsonl")),
         ledger: Ledger::new(folder.clone()),

@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
             let plugins = commands::extension::help_section(&globals);
             return report::text(&globals, &(args::program_help() + &plugins));
         }
+        Parsed::Complete(words) => return report::text(&globals, &commands::complete::lines(&words)),
         Parsed::Extension { name, args } => return extension(&globals, &name, args.as_deref()),
     };
     if globals.debug

@@ -606,3 +606,50 @@ fn a_plugin_writes_its_own_configuration_and_no_other() {
         "{out}"
     );
 }
+
+#[test]
+fn shells_complete_commands_of_plugins() {
+    let node = Node::new(json!({}));
+    node.example("hello-rust");
+    node.tool(|_| {});
+    fs::create_dir(node.dir.path().join("root/web1")).unwrap();
+    let complete = |words: &[&str]| {
+        let mut command = Command::new(NEXCAGE);
+        command
+            .arg("__complete")
+            .arg("--root")
+            .arg(node.dir.path().join("root"));
+        command
+            .arg("--config")
+            .arg(node.dir.path().join("config.json"))
+            .args(words);
+        let output = command.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{words:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(complete(&["hel"]), "help\nhello-rust\n");
+    assert_eq!(complete(&["sta"]), "start\nstate\n");
+    assert_eq!(complete(&["state", ""]), "web1\n");
+    assert_eq!(complete(&["plugin", "info", ""]), "hello-rust\ntool\n");
+    assert_eq!(complete(&["exec", "--cg"]), "--cgroup\n");
+    assert_eq!(complete(&["hello-rust", "w"]), "world\n");
+    // Without a function for it, and when it would be late: nothing, and no error.
+    assert_eq!(complete(&["tool", ""]), "");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(node.say(&["completion", shell]).1.contains("nexcage __complete"));
+    }
+    let script = format!(
+        "nexcage() {{ {NEXCAGE} \"$1\" --root {root} --config {config} \"${{@:2}}\"; }}\n\
+         source <({NEXCAGE} completion bash)\nCOMP_WORDS=(nexcage hello-rust w)\nCOMP_CWORD=2\n_nexcage\n\
+         echo \"${{COMPREPLY[@]}}\"",
+        root = node.dir.path().join("root").display(),
+        config = node.dir.path().join("config.json").display(),
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "world\n",
+        "{:?}",
+        output.stderr
+    );
+}

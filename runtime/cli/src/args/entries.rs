@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
 use super::Command;
+use super::completion::CompletionArgs;
 use super::criu::{CheckpointArgs, RestoreArgs};
 use super::dialect::Limit;
 use super::exec::ExecArgs;
@@ -61,7 +62,7 @@ const BASE: Entry = Entry {
 };
 
 /// Every sub-command, in the order of help.
-pub(super) static ENTRIES: [Entry; 19] = [
+pub(super) static ENTRIES: [Entry; 20] = [
     Entry {
         name: "create",
         about: "Create a container from a bundle, ready to start",
@@ -243,6 +244,17 @@ pub(super) static ENTRIES: [Entry; 19] = [
                 in the order of their names. A later one wins, but what one denies stays denied.",
         augment: ConfigArgs::augment_args,
         from: |matches| ConfigArgs::from_arg_matches(matches).map(Command::Config),
+        ..BASE
+    },
+    Entry {
+        name: "completion",
+        about: "Print a shell's completion script",
+        usage: "bash|zsh|fish",
+        notes: "bash: source <(nexcage completion bash)    zsh: source <(nexcage completion zsh)\n\
+                fish: nexcage completion fish | source\n\n\
+                Commands of plugins complete by asking their plugin, for at most 100 ms.",
+        augment: CompletionArgs::augment_args,
+        from: |matches| CompletionArgs::from_arg_matches(matches).map(Command::Completion),
         ..BASE
     },
 ];

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nexcage_plugins::commands::{self, CommandError, Commands, Offered};
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Globals};
 use crate::{context, output, report};
+
+/// How long a plugin may think about a completion, its start included.
+const COMPLETION: Duration = Duration::from_millis(100);
 
 /// What came of a command.
 #[derive(Debug, Deserialize)]
@@ -65,6 +69,37 @@ pub(crate) fn run(globals: &Globals, name: &str, args: &[OsString]) -> Result<Op
 /// Returns `None` when no plugin has one of this name.
 pub(crate) fn help_of(globals: &Globals, name: &str) -> Result<Option<ExitCode>> {
     run(globals, name, &["--help".into()])
+}
+
+/// The names of all commands of plugins.
+pub(crate) fn names(globals: &Globals) -> Vec<String> {
+    // Words are offered whatever is wrong with plugins.
+    let found = find(globals).ok().flatten();
+    let offered = found.map(|found| found.commands.offered).unwrap_or_default();
+    offered
+        .into_iter()
+        .map(|offered| offered.command.name.to_string())
+        .collect()
+}
+
+/// The words that a plugin offers for its command, within a moment.
+///
+/// * `args`: the command's arguments, the one to complete last.
+pub(crate) fn complete(globals: &Globals, command: &str, args: &[String]) -> Result<Vec<String>> {
+    let until = Instant::now() + COMPLETION;
+    let Some(mut found) = find(globals)? else {
+        return Ok(Vec::new());
+    };
+    let Some(offered) = found.take(command) else {
+        return Ok(Vec::new());
+    };
+    let left = || until.saturating_duration_since(Instant::now());
+    found.node.patience = Some(left());
+    let package = found.registry.find(offered.plugin.as_str())?;
+    let mut running = Running::load(&found.registry, package, &mut found.node)?;
+    let input = json!({"command": command, "args": args});
+    let words = commands::ask(&mut running, &mut found.node, "complete", &input, Some(left()))?;
+    Ok(words)
 }
 
 /// A section of nexcage's own help; empty without commands of plugins.
