@@ -27,6 +27,12 @@ pub enum Effect {
     DeviceOpen = 9,
     /// Have a standard stream of whoever calls the plugin's command.
     StreamOpen = 10,
+    /// Run a program of the node in a sandbox of its own.
+    ProgramExecute = 11,
+    /// Have a raw socket.
+    NetworkRaw = 12,
+    /// Report a span.
+    TraceSpan = 13,
     /// Create a container.
     ContainerCreate = 16,
     /// Start a container.
@@ -40,7 +46,7 @@ pub enum Effect {
 }
 
 /// Every effect and its name in the plugin interface.
-const NAMES: [(Effect, &str); 15] = [
+const NAMES: [(Effect, &str); 18] = [
     (Effect::ConfigRead, "config.read"),
     (Effect::ConfigWrite, "config.write"),
     (Effect::CommandExecute, "command.execute"),
@@ -51,6 +57,9 @@ const NAMES: [(Effect, &str); 15] = [
     (Effect::NetworkListen, "network.listen"),
     (Effect::DeviceOpen, "device.open"),
     (Effect::StreamOpen, "stream.open"),
+    (Effect::ProgramExecute, "program.execute"),
+    (Effect::NetworkRaw, "network.raw"),
+    (Effect::TraceSpan, "trace.span"),
     (Effect::ContainerCreate, "container.create"),
     (Effect::ContainerStart, "container.start"),
     (Effect::ContainerStop, "container.stop"),

@@ -93,6 +93,21 @@ pub struct Metric {
     pub labels: BTreeMap<String, String>,
 }
 
+/// The input of `trace.span`: a piece of work of the plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// What was done.
+    pub name: String,
+    /// When it began, in nanoseconds since the epoch.
+    pub start_ns: u64,
+    /// How long it took, in nanoseconds.
+    pub duration_ns: u64,
+    /// What it was done with.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
 /// The body of ERROR, and of an answer whose status is not zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +147,22 @@ impl LogLine {
             level: self.level,
             target: printable(&self.target),
             message: printable(&self.message),
+        }
+    }
+}
+
+impl Span {
+    /// The same span, its texts as those of [`LogLine::to_printable`].
+    #[must_use]
+    pub fn to_printable(&self) -> Self {
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|(key, value)| (printable(key), printable(value)));
+        Self {
+            name: printable(&self.name),
+            attributes: attributes.collect(),
+            ..self.clone()
         }
     }
 }

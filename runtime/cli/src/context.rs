@@ -13,6 +13,7 @@ use nexcage_oci::Bundle;
 use nexcage_plugin_types::Configuration;
 use nexcage_plugin_types::message::{Failure, LogLevel};
 use nexcage_plugins::audit::Audit;
+use nexcage_plugins::broker::Containers;
 use nexcage_plugins::configuration;
 use nexcage_plugins::connection::Reply;
 use nexcage_plugins::journal::Journal;
@@ -120,6 +121,7 @@ pub(crate) fn node(globals: &Globals) -> Result<Node> {
     Ok(Node {
         program: plugin_host(),
         configuration: globals.config.clone(),
+        containers: containers(globals, &root),
         privileges: match userns::euid() == 0 && !userns::is_in_user_namespace().unwrap_or(true) {
             true => Privileges::Root,
             false => Privileges::User,
@@ -130,6 +132,20 @@ pub(crate) fn node(globals: &Globals) -> Result<Node> {
         audit: Audit::new(folder.join("audit.jsonl")),
         ledger: Ledger::new(folder.clone()),
         journal: Journal::new(folder),
+    })
+}
+
+/// This program, as plugins' containers are handed to it; `None` where it cannot be found again.
+fn containers(globals: &Globals, root: &Path) -> Option<Containers> {
+    let mut flags = vec!["--root".to_owned(), root.to_str()?.to_owned()];
+    match globals.cgroups {
+        Cgroups::Systemd => flags.push("--systemd-cgroup".to_owned()),
+        Cgroups::Disabled => flags.extend(["--cgroup-manager", "disabled"].map(str::to_owned)),
+        Cgroups::Fs => {}
+    }
+    Some(Containers {
+        program: std::env::current_exe().ok()?,
+        flags,
     })
 }
 

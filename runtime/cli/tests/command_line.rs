@@ -232,7 +232,7 @@ fn plugin_takes_an_action_and_a_path() {
     let output = run(&["plugin", "load", "/nonexistent"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("want validate or migrate"),
+        text(&output.stderr).contains("want one of list, info, enable, "),
         "{}",
         text(&output.stderr)
     );

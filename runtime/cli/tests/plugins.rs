@@ -571,7 +571,7 @@ fn commands_that_fail_say_why_and_leave_nothing() {
     check(
         json!({"command": "who", "args": ["x"]}),
         1,
-        "the operator's table lets it have none",
+        "the operator's table lets it have no arguments",
     );
     check(json!({"command": "/bin/sh"}), 1, "read what command.execute asks for");
     node.check_nothing_left();
@@ -651,5 +651,157 @@ fn shells_complete_commands_of_plugins() {
         "world\n",
         "{:?}",
         output.stderr
+    );
+}
+
+/// A bundle of the static busybox; `None` where containers cannot be made.
+fn bundle(node: &Node) -> Option<PathBuf> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let is_root = nexcage_sys::userns::euid() == 0;
+    if !is_root || busybox.is_none() {
+        eprintln!("NOT RUN: needs root (here: {is_root}) and a static busybox (here: {busybox:?})");
+        return None;
+    }
+    let bundle = node.dir.path().join("bundle");
+    fs::create_dir_all(bundle.join("rootfs/bin")).unwrap();
+    fs::copy(busybox?, bundle.join("rootfs/bin/busybox")).unwrap();
+    let path = bundle.to_str().unwrap();
+    assert_eq!(node.say(&["spec", "--bundle", path]).0, 0);
+    let config = bundle.join("config.json");
+    let mut value: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    value["process"]["terminal"] = json!(false);
+    value["process"]["args"] = json!(["/bin/busybox", "sleep", "600"]);
+    fs::write(&config, value.to_string()).unwrap();
+    Some(bundle)
+}
+
+#[test]
+fn a_plugin_makes_and_ends_containers_by_its_grants() {
+    let capabilities = [
+        "container_create",
+        "container_start",
+        "container_stop",
+        "container_delete",
+        "container_exec",
+    ];
+    let node = Node::new(json!({"security": {"allowed_capabilities": capabilities}}));
+    let Some(bundle) = bundle(&node) else { return };
+    node.tool(|manifest| manifest["capabilities"] = json!(capabilities));
+    let ask = |effect: &str, input: Value| -> Value {
+        let (code, out) = node.ask(effect, &input);
+        assert_eq!(code, 0, "{effect}: {out}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let id = "made-by-plugin";
+    let created = ask("container.create", json!({"id": id, "bundle": bundle}));
+    assert_eq!(created["exit_code"], 0, "{created}");
+    assert_eq!(node.json(&["state", id])["status"], "created");
+    assert_eq!(ask("container.start", json!({"id": id}))["exit_code"], 0);
+    assert_eq!(node.json(&["state", id])["status"], "running");
+    let exec = ask(
+        "container.exec",
+        json!({"id": id, "args": ["/bin/busybox", "cat"], "stdin": "in"}),
+    );
+    assert_eq!(
+        (&exec["exit_code"], &exec["stdout"]),
+        (&json!(0), &json!("in")),
+        "{exec}"
+    );
+    assert_eq!(
+        ask("container.stop", json!({"id": id, "signal": "KILL"}))["exit_code"],
+        0
+    );
+    let deleted = ask("container.delete", json!({"id": id, "force": true}));
+    assert_eq!(deleted["exit_code"], 0, "{deleted}");
+    let gone = ask("container.start", json!({"id": id}));
+    assert_eq!(gone["exit_code"], 1);
+    assert!(gone["stderr"].as_str().unwrap().contains("does not exist"), "{gone}");
+    let (code, out) = node.ask("container.start", &json!({"id": "--help"}));
+    assert!(code == 1 && out.contains("give a container id"), "{out}");
+}
+
+#[test]
+fn programs_devices_and_raw_sockets_come_by_their_grants() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let script = folder.path().join("script");
+    fs::write(&script, "#!/bin/sh\necho \"$0 $1\"; id -u; cat\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", folder.path().join("link")).unwrap();
+    let node = Node::new(json!({
+        "security": {"allowed_capabilities": ["filesystem_execute", "host_device", "network_raw", "tracing", "logging"]}
+    }));
+    node.tool(|manifest| {
+        manifest["capabilities"] = json!([
+            {"filesystem_execute": {"paths": [folder.path()]}}, {"host_device": {"paths": ["/dev/null"]}}, "network_raw",
+            "tracing", "logging"
+        ]);
+    });
+    let (code, out) = node.ask(
+        "program.execute",
+        &json!({"path": script, "args": ["a"], "stdin": "in"}),
+    );
+    assert_eq!(code, 0, "{out}");
+    let ran: Value = serde_json::from_str(&out).unwrap();
+    let user = if nexcage_sys::userns::euid() == 0 { 65_534 } else { 0 };
+    assert_eq!(ran["stdout"], format!("{} a\n{user}\nin", script.display()));
+    let check = |effect: &str, input: Value, status: i32, expected: &str| {
+        let (code, out) = node.ask(effect, &input);
+        assert_eq!(code, status, "{effect}: {out}");
+        assert!(out.contains(expected), "{effect}: {out}");
+    };
+    check(
+        "program.execute",
+        json!({"path": folder.path().join("link")}),
+        7,
+        "symbolic links",
+    );
+    check(
+        "program.execute",
+        json!({"path": "/bin/true"}),
+        3,
+        "capability filesystem_execute is not granted",
+    );
+    check("device.open", json!({"path": "/dev/null", "access": "read"}), 0, "null");
+    check(
+        "device.open",
+        json!({"path": "/dev/zero", "access": "read"}),
+        3,
+        "capability host_device is not granted",
+    );
+    check(
+        "container.start",
+        json!({"id": "x"}),
+        3,
+        "capability container_start is not granted",
+    );
+    if nexcage_sys::userns::euid() == 0 {
+        check("network.raw", json!({"family": "ipv4", "protocol": 1}), 0, "null");
+    }
+    check(
+        "network.raw",
+        json!({"family": "unix", "protocol": 1}),
+        1,
+        "read what network.raw asks for",
+    );
+    let span = json!({"name": "work", "start_ns": 1, "duration_ns": 2, "attributes": {"a": "b"}});
+    check("trace.span", span, 0, "null");
+    assert!(
+        node.say(&["plugin", "logs", "tool"])
+            .1
+            .contains("span: {\"name\":\"work\"")
+    );
+}
+
+#[test]
+fn what_is_not_offered_refuses_the_load() {
+    let node = Node::new(json!({"security": {"allowed_capabilities": ["process_ptrace"]}}));
+    node.tool(|manifest| manifest["capabilities"] = json!(["process_ptrace"]));
+    let (_, list, _) = node.say(&["plugin", "list"]);
+    assert!(
+        list.contains("capability process_ptrace is not offered by this nexcage"),
+        "{list}"
     );
 }

@@ -24,7 +24,7 @@ use nexcage_plugin_host::sandbox::Layers;
 use nexcage_plugin_types::Capability;
 use nexcage_plugin_types::frame::{Method, PROTOCOL};
 use nexcage_plugin_types::manifest::ResourceRequirements;
-use nexcage_plugin_types::message::{Hello, LogLevel, LogLine, Metric};
+use nexcage_plugin_types::message::{Hello, LogLevel, LogLine, Metric, Span};
 use nexcage_plugin_types::session::Limits;
 use nexcage_plugins::audit::Audit;
 use nexcage_plugins::broker::{Broker, Streams};
@@ -84,6 +84,8 @@ impl Sink for Ignored {
     fn log(&mut self, _plugin: &str, _line: LogLine) {}
 
     fn metric(&mut self, _plugin: &str, _metric: Metric) {}
+
+    fn span(&mut self, _plugin: &str, _span: Span) {}
 }
 
 fn main() -> ExitCode {
@@ -341,6 +343,7 @@ impl Corpus {
             streams: Streams::Closed,
             commands: None,
             settings: None,
+            containers: None,
         };
         Granted::new(broker, sink)
     }

@@ -18,8 +18,10 @@ use crate::connection::Answer;
 
 mod command;
 mod config;
+mod container;
 mod file;
 mod network;
+mod program;
 mod stream;
 mod system;
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod tests;
 
 pub use command::Table;
 pub use config::Settings;
+pub use container::Containers;
 
 /// Performs effects for one plugin.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Broker<'a> {
     pub commands: Option<Table<'a>>,
     /// Where its own configuration is kept; `None` where it cannot be changed.
     pub settings: Option<Settings<'a>>,
+    /// The runtime that its containers are handed to; `None` where they are none of its business.
+    pub containers: Option<&'a Containers>,
 }
 
 /// Whether a plugin may have the standard streams of the process that calls it.
@@ -159,6 +164,14 @@ impl Question<'_> {
             Effect::ConfigWrite => config::write(self, &parse(effect, body)?),
             Effect::CommandExecute => command::execute(self, &parse(effect, body)?, deadline),
             Effect::StreamOpen => stream::open(self, &parse(effect, body)?),
+            Effect::ProgramExecute => command::execute_program(self, &parse(effect, body)?, deadline),
+            Effect::DeviceOpen => file::open_device(self, &parse(effect, body)?),
+            Effect::NetworkRaw => network::raw(self, &parse(effect, body)?),
+            Effect::ContainerCreate => container::perform::<container::Create>(self, &parse(effect, body)?, deadline),
+            Effect::ContainerStart => container::perform::<container::Start>(self, &parse(effect, body)?, deadline),
+            Effect::ContainerStop => container::perform::<container::Stop>(self, &parse(effect, body)?, deadline),
+            Effect::ContainerDelete => container::perform::<container::Delete>(self, &parse(effect, body)?, deadline),
+            Effect::ContainerExec => container::perform::<container::Exec>(self, &parse(effect, body)?, deadline),
             other => Err(Refusal::Unsupported(other.to_string())),
         }
     }

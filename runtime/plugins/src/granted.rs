@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use nexcage_plugin_types::CapabilityName;
-use nexcage_plugin_types::message::{LogLine, Metric};
+use nexcage_plugin_types::broker::Effect;
+use nexcage_plugin_types::message::{Failure, LogLine, Metric, Span};
 
 use crate::audit::{Event, Kind};
 use crate::broker::Broker;
@@ -22,6 +23,9 @@ pub trait Sink {
 
     /// A measurement.
     fn metric(&mut self, plugin: &str, metric: Metric);
+
+    /// A span. Its texts are harmless to print.
+    fn span(&mut self, plugin: &str, span: Span);
 }
 
 /// The effects of one plugin's calls.
@@ -75,6 +79,30 @@ impl<'a> Granted<'a> {
     }
 }
 
+impl Granted<'_> {
+    /// A span goes where lines of log go; there is nothing to perform.
+    fn span(&mut self, body: &[u8]) -> Answer {
+        let refuse = |status, message: String| Answer {
+            status,
+            body: serde_json::to_vec(&Failure { message }).unwrap_or_default(),
+            fd: None,
+        };
+        if !self.has(CapabilityName::Tracing, "span") {
+            return refuse(3, "capability tracing is not granted".to_owned());
+        }
+        match serde_json::from_slice::<Span>(body) {
+            Ok(span) => {
+                self.sink.span(self.broker.plugin, span.to_printable());
+                Answer {
+                    body: b"null".to_vec(),
+                    ..Answer::default()
+                }
+            }
+            Err(error) => refuse(1, format!("read what trace.span asks for: {error}")),
+        }
+    }
+}
+
 impl Effects for Granted<'_> {
     fn log(&mut self, line: LogLine) {
         if self.has(CapabilityName::Logging, "line of log") {
@@ -89,6 +117,9 @@ impl Effects for Granted<'_> {
     }
 
     fn broker(&mut self, method: u32, body: &[u8], deadline: Instant) -> Answer {
+        if method == Effect::TraceSpan.number() {
+            return self.span(body);
+        }
         self.broker.perform(method, body, deadline)
     }
 }

@@ -17,6 +17,14 @@ pub const HARMLESS: [CapabilityName; 3] = [
     CapabilityName::Tracing,
 ];
 
+/// What this nexcage has no effect for, so that no plugin can have it.
+pub const NOT_OFFERED: [CapabilityName; 4] = [
+    CapabilityName::ProcessSpawn,
+    CapabilityName::ProcessSignal,
+    CapabilityName::ProcessPtrace,
+    CapabilityName::HostMount,
+];
+
 /// A capability that the operator does not let a plugin have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +32,14 @@ pub enum GrantError {
     /// The operator denies it.
     #[error("load plugin {plugin:?}: capability {capability} is denied by security.denied_capabilities")]
     Denied {
+        /// The plugin.
+        plugin: String,
+        /// The capability.
+        capability: CapabilityName,
+    },
+    /// There is nothing that it would let the plugin do.
+    #[error("load plugin {plugin:?}: capability {capability} is not offered by this nexcage")]
+    NotOffered {
         /// The plugin.
         plugin: String,
         /// The capability.
@@ -59,6 +75,12 @@ fn check(security: &Security, manifest: &Manifest, capability: &Capability) -> R
     let name = capability.name();
     if security.denied_capabilities.contains(&name) {
         return Err(GrantError::Denied {
+            plugin: manifest.name.to_string(),
+            capability: name,
+        });
+    }
+    if NOT_OFFERED.contains(&name) {
+        return Err(GrantError::NotOffered {
             plugin: manifest.name.to_string(),
             capability: name,
         });

@@ -8,7 +8,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use nexcage_plugin_types::message::{LogLevel, LogLine, Metric};
+use nexcage_plugin_types::message::{LogLevel, LogLine, Metric, Span};
 use nexcage_plugin_types::text::PluginName;
 use nexcage_sys::file::{self, Durability, FileError};
 use serde::{Deserialize, Serialize};
@@ -184,6 +184,25 @@ impl Sink for Journal {
         if let Err(error) = self.append(plugin, line) {
             tracing::warn!(plugin, %error, lost = "a line of its log", "log of a plugin not written");
         }
+    }
+
+    fn span(&mut self, plugin: &str, span: Span) {
+        tracing::debug!(
+            plugin,
+            name = span.name,
+            start_ns = span.start_ns,
+            duration_ns = span.duration_ns,
+            "span of a plugin"
+        );
+        let message = serde_json::to_string(&span).unwrap_or_default();
+        self.log(
+            plugin,
+            LogLine {
+                level: LogLevel::Trace,
+                target: "span".into(),
+                message,
+            },
+        );
     }
 
     fn metric(&mut self, plugin: &str, metric: Metric) {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::audit::{Audit, AuditError, Event, Kind};
 use crate::breaker::{Admission, Breaker, Policy, Seconds};
-use crate::broker::{Broker, Settings, Streams, Table};
+use crate::broker::{Broker, Containers, Settings, Streams, Table};
 use crate::causes::chain;
 use crate::connection::{CallError, Reply};
 use crate::elf::{self, ElfError};
@@ -40,6 +40,8 @@ pub struct Node {
     pub program: PathBuf,
     /// The configuration file that the caller named.
     pub configuration: Option<PathBuf>,
+    /// The runtime that plugins' containers are handed to.
+    pub containers: Option<Containers>,
     /// What this process may do.
     pub privileges: Privileges,
     /// The version of this nexcage.
@@ -181,6 +183,7 @@ impl Powers {
                 given: node.configuration.as_deref(),
                 manifest: &self.manifest,
             }),
+            containers: node.containers.as_ref(),
         };
         Granted::new(broker, &mut node.journal)
     }

@@ -1,7 +1,7 @@
 //! Files written whole or not at all, and paths that cannot lead out of their folder.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -330,7 +330,21 @@ pub fn open_root(path: &Path) -> Result<OwnedFd, FileError> {
     })
 }
 
-/// Makes a file without a name, in memory; close-on-exec.
+/// Makes a file without a name, in memory, to be read from its beginning; close-on-exec.
+///
+/// # Errors
+///
+/// The kernel's answer.
+///
+/// Kernel: `memfd_create(2)`.
+pub fn in_memory_with(content: &[u8]) -> io::Result<File> {
+    let mut file = in_memory()?;
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Makes an empty file without a name, in memory; close-on-exec.
 ///
 /// # Errors
 ///

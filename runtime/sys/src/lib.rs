@@ -27,6 +27,7 @@ pub mod scm;
 pub mod seal;
 pub mod seccomp;
 pub mod signals;
+pub mod sockets;
 pub mod subreaper;
 pub mod unix_socket;
 pub mod userns;

@@ -4,12 +4,9 @@
 //! apart, no network unless the table says so, all read-only but what the table lists, no Linux capabilities; and
 //! it ends at the deadline with all that it started.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,24 +14,15 @@ use std::time::{Duration, Instant};
 use nexcage_plugin_types::configuration::HostCommand;
 use nexcage_plugin_types::message::printable;
 use nexcage_plugin_types::sandbox::{Command, CommandConfinement, Identity};
-use nexcage_plugin_types::text::CommandName;
+use nexcage_plugin_types::text::{AbsolutePath, CommandName};
 use nexcage_plugin_types::{Capability, CapabilityName};
-use nexcage_sys::file;
-use nexcage_sys::launch::{Launch, Namespaces};
-use nexcage_sys::pidfd::ExitStatus;
-use nexcage_sys::poll::{self, Watch};
+use nexcage_sys::launch::Namespaces;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Done, Question, Refusal};
+use super::program::{Ended, Program};
+use super::{Done, Question, Refusal, file};
+use crate::below::is_below;
 use crate::process::Privileges;
-
-/// Bytes that are kept of what a program writes, of each stream.
-const OUTPUT_MAX: usize = 1 << 20;
-
-/// Bytes of each stream that are in the answer itself, which holds both even if each has to be escaped. All that is kept
-/// comes as a descriptor.
-const TEXT_MAX: usize = 64 << 10;
 
 /// Bytes of the longest input.
 const STDIN_MAX: usize = 512 << 10;
@@ -64,13 +52,6 @@ pub(super) struct Execute {
     stdin: String,
 }
 
-/// What a program wrote to a stream.
-#[derive(Default)]
-struct Output {
-    bytes: Vec<u8>,
-    is_cut: bool,
-}
-
 pub(super) fn execute(question: &Question<'_>, asked: &Execute, deadline: Instant) -> Result<Done, Refusal> {
     question.check_granted(
         CapabilityName::HostCommand,
@@ -86,95 +67,118 @@ pub(super) fn execute(question: &Question<'_>, asked: &Execute, deadline: Instan
     let Some(rule) = table.commands.get(&asked.command) else {
         return Err(Refusal::NotFound(format!("command {}", asked.command.as_str())));
     };
-    check(rule, asked)?;
+    let input = Input {
+        what: format!("run command {}", asked.command.as_str()),
+        args: &asked.args,
+        stdin: &asked.stdin,
+    };
+    perform(table, rule, &input, deadline)
+}
+
+/// `{"path": "/usr/bin/true", "args": [], "stdin": ""}`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExecuteProgram {
+    path: AbsolutePath,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    stdin: String,
+}
+
+/// How long a program may run that is in no table.
+const PROGRAM_SECONDS: u32 = 30;
+
+/// Runs a program at or below a granted path, as a command that may do nothing but compute.
+pub(super) fn execute_program(
+    question: &Question<'_>,
+    asked: &ExecuteProgram,
+    deadline: Instant,
+) -> Result<Done, Refusal> {
+    let path = asked.path.as_str();
+    question.check_granted(CapabilityName::FilesystemExecute, path, |grant| match grant {
+        Capability::FilesystemExecute { paths } => paths.iter().any(|granted| is_below(path, granted.as_str())),
+        _ => false,
+    })?;
+    let Some(table) = &question.broker.commands else {
+        return Err(Refusal::Unsupported(question.effect.clone()));
+    };
+    file::check_regular(path)?;
+    let rule = HostCommand {
+        program: asked.path.clone(),
+        args: Vec::new(),
+        takes_args: true,
+        env: BTreeMap::new(),
+        user: None,
+        network: false,
+        writable: Vec::new(),
+        privileged: false,
+        timeout_seconds: PROGRAM_SECONDS,
+    };
+    let input = Input {
+        what: format!("run program {path:?}"),
+        args: &asked.args,
+        stdin: &asked.stdin,
+    };
+    perform(table, &rule, &input, deadline)
+}
+
+/// What a program is given.
+struct Input<'a> {
+    /// What is done, for errors.
+    what: String,
+    args: &'a [String],
+    stdin: &'a str,
+}
+
+fn perform(table: &Table<'_>, rule: &HostCommand, input: &Input<'_>, deadline: Instant) -> Result<Done, Refusal> {
+    check(rule, input)?;
     let began = Instant::now();
     let limit = began + Duration::from_secs(rule.timeout_seconds.into());
     let failed = |source| Refusal::Failed {
-        what: format!("run command {}", asked.command.as_str()),
+        what: input.what.clone(),
         source,
     };
-    let ran = run(table, rule, asked, deadline.min(limit)).map_err(failed)?;
-    let Some((status, [out, err])) = ran else {
-        return Err(Refusal::Late(format!("run command {}", asked.command.as_str())));
-    };
-    let (exit_code, signal) = match status {
-        ExitStatus::Exited(code) => (Some(code), None),
-        ExitStatus::Signaled(signal) => (None, Some(signal)),
-    };
-    let json = json!({
-        "exit_code": exit_code,
-        "signal": signal,
-        "stdout": out.text(),
-        "stderr": err.text(),
-        "stdout_bytes": out.bytes.len(),
-        "stderr_bytes": err.bytes.len(),
-        "stdout_truncated": out.is_cut,
-        "stderr_truncated": err.is_cut,
-        "duration_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-    });
-    let all = keep([out, err]).map_err(failed)?;
-    Ok(Done {
-        json,
-        fd: Some(all.into()),
-    })
-}
-
-/// All that was kept of both streams, one after the other, to be read from the beginning.
-fn keep(outputs: [Output; 2]) -> io::Result<File> {
-    let mut file = file::in_memory()?;
-    for output in outputs {
-        file.write_all(&output.bytes)?;
+    match run(table, rule, input, deadline.min(limit)).map_err(failed)? {
+        Some(ended) => ended.answer(began.elapsed()).map_err(failed),
+        None => Err(Refusal::Late(input.what.clone())),
     }
-    file.rewind()?;
-    Ok(file)
 }
 
-fn check(rule: &HostCommand, asked: &Execute) -> Result<(), Refusal> {
-    let refuse = |what: &str, fix| {
+fn check(rule: &HostCommand, input: &Input<'_>) -> Result<(), Refusal> {
+    let refuse = |fix| {
         Err(Refusal::Argument {
-            what: format!("{what} command {}", asked.command.as_str()),
+            what: input.what.clone(),
             fix,
         })
     };
-    if !rule.takes_args && !asked.args.is_empty() {
-        return refuse("give arguments to", "the operator's table lets it have none");
+    if !rule.takes_args && !input.args.is_empty() {
+        return refuse("the operator's table lets it have no arguments");
     }
-    if asked.args.iter().any(|arg| arg.contains('\0')) {
-        return refuse("give arguments to", "an argument holds no NUL");
+    if input.args.iter().any(|arg| arg.contains('\0')) {
+        return refuse("an argument holds no NUL");
     }
-    if asked.stdin.len() > STDIN_MAX {
-        return refuse("give input to", "at most 512 KiB");
+    if input.stdin.len() > STDIN_MAX {
+        return refuse("give it at most 512 KiB of input");
     }
     Ok(())
 }
 
 /// Runs a program; `None` when it was killed at the deadline.
-fn run(
-    table: &Table<'_>,
-    rule: &HostCommand,
-    asked: &Execute,
-    deadline: Instant,
-) -> io::Result<Option<(ExitStatus, [Output; 2])>> {
+fn run(table: &Table<'_>, rule: &HostCommand, asked: &Input<'_>, deadline: Instant) -> io::Result<Option<Ended>> {
     let (ours, theirs) = UnixStream::pair()?;
-    let (out, out_end) = io::pipe()?;
-    let (err, err_end) = io::pipe()?;
-    let launch = Launch {
+    let description = serde_json::to_vec(&describe(table, rule, asked))?;
+    let program = Program {
         program: table.program,
         argv: &["nexcage-plugin-host", "--command"],
-        streams: [theirs.into(), out_end.into(), err_end.into()],
+        stdin: theirs.into(),
         namespaces: namespaces(table.privileges, rule),
     };
-    let mut process = launch.start().map_err(io::Error::other)?;
-    let description = serde_json::to_vec(&describe(table, rule, asked))?;
-    give(&ours, &description, deadline)?;
-    let Some(outputs) = collect([out.into(), err.into()], deadline)? else {
-        return Ok(None);
-    };
-    let Some(status) = process.wait_or_kill(deadline.saturating_duration_since(Instant::now())) else {
-        return Ok(None);
-    };
-    check_started(ours)?;
-    Ok(Some((status, outputs)))
+    let ended = program.run(deadline, || give(&ours, &description, deadline))?;
+    if ended.is_some() {
+        check_started(ours)?;
+    }
+    Ok(ended)
 }
 
 fn namespaces(privileges: Privileges, rule: &HostCommand) -> Namespaces {
@@ -187,9 +191,9 @@ fn namespaces(privileges: Privileges, rule: &HostCommand) -> Namespaces {
     }
 }
 
-fn describe(table: &Table<'_>, rule: &HostCommand, asked: &Execute) -> Command {
+fn describe(table: &Table<'_>, rule: &HostCommand, asked: &Input<'_>) -> Command {
     let program = rule.program.as_str().to_owned();
-    let argv = std::iter::once(&program).chain(&rule.args).chain(&asked.args);
+    let argv = std::iter::once(&program).chain(&rule.args).chain(asked.args);
     let confinement = CommandConfinement {
         identity: match table.privileges {
             Privileges::Root => Identity::Own(rule.user.unwrap_or(NOBODY)),
@@ -201,7 +205,7 @@ fn describe(table: &Table<'_>, rule: &HostCommand, asked: &Execute) -> Command {
         argv: argv.cloned().collect(),
         program,
         env: rule.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
-        stdin: asked.stdin.clone(),
+        stdin: asked.stdin.to_owned(),
         confinement: (!rule.privileged).then_some(confinement),
     }
 }
@@ -225,55 +229,5 @@ fn check_started(mut socket: UnixStream) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
         _ if why.is_empty() => Ok(()),
         _ => Err(io::Error::other(printable(&why))),
-    }
-}
-
-/// Reads two streams to their ends; `None` at the deadline.
-fn collect(streams: [OwnedFd; 2], deadline: Instant) -> io::Result<Option<[Output; 2]>> {
-    let mut outputs = [Output::default(), Output::default()];
-    let mut open = [true, true];
-    for stream in &streams {
-        poll::set_nonblocking(stream.as_fd())?;
-    }
-    while open.contains(&true) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        let pairs = || streams.iter().zip(open).filter(|(_, is_open)| *is_open);
-        let watches: Vec<Watch<'_>> = pairs()
-            .map(|(stream, _)| Watch {
-                fd: stream.as_fd(),
-                read: true,
-                write: false,
-            })
-            .collect();
-        poll::wait(&watches, Some(left))?;
-        for ((stream, output), is_open) in streams.iter().zip(&mut outputs).zip(&mut open) {
-            *is_open = *is_open && output.take(stream)?;
-        }
-    }
-    Ok(Some(outputs))
-}
-
-impl Output {
-    /// The beginning, as text.
-    fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes.get(..TEXT_MAX).unwrap_or(&self.bytes))
-    }
-
-    /// Takes what is there; `false` at the end.
-    fn take(&mut self, stream: &OwnedFd) -> io::Result<bool> {
-        let mut buffer = [0; 16 << 10];
-        let count = match poll::read(stream.as_fd(), &mut buffer)? {
-            None => return Ok(true),
-            Some(0) => return Ok(false),
-            Some(count) => count,
-        };
-        let room = OUTPUT_MAX.saturating_sub(self.bytes.len());
-        self.is_cut |= count > room;
-        self.bytes
-            .extend_from_slice(buffer.get(..count.min(room)).unwrap_or_default());
-        Ok(true)
     }
 }

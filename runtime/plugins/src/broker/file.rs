@@ -1,10 +1,12 @@
-//! `file.open`: a file of the node, for `filesystem_read` and `filesystem_write`.
+//! `file.open` and `device.open`: files of the node, for `filesystem_read` and `filesystem_write`, and devices, for
+//! `host_device`.
 //!
 //! The plugin gets a descriptor and never a path. No step of the path may be a link: what a link leads to was not granted.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nexcage_plugin_types::text::AbsolutePath;
@@ -52,6 +54,43 @@ pub(super) fn open(question: &Question<'_>, asked: &Open) -> Result<Done, Refusa
         (None, Access::Append | Access::Write) => make(path, asked.access)?,
     };
     Ok(Done::open(opened))
+}
+
+/// `{"path": "/dev/null", "access": "read"}`, for `host_device`. A device is opened whatever that sets off.
+pub(super) fn open_device(question: &Question<'_>, asked: &Open) -> Result<Done, Refusal> {
+    let path = asked.path.as_str();
+    question.check_granted(CapabilityName::HostDevice, path, |grant| match grant {
+        Capability::HostDevice { paths } => paths.iter().any(|granted| is_below(path, granted.as_str())),
+        _ => false,
+    })?;
+    let found = open_path(path, libc::O_PATH, 0).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Refusal::NotFound(path.to_owned()),
+        _ => failed(path, source),
+    })?;
+    let kind = found.metadata().map_err(|source| failed(path, source))?.file_type();
+    if !kind.is_char_device() && !kind.is_block_device() {
+        return Err(Refusal::Argument {
+            what: format!("open {path:?}"),
+            fix: "name a device",
+        });
+    }
+    let mut options = File::options();
+    match asked.access {
+        Access::Read => options.read(true),
+        Access::Append | Access::Write => options.read(true).write(true),
+    };
+    // A terminal must not become the runtime's own, and nothing may keep it waiting.
+    options.custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    let opened = options.open(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    opened.map(Done::open).map_err(|source| failed(path, source))
+}
+
+/// Refuses what is no regular file, or is reached through a link.
+pub(super) fn check_regular(path: &str) -> Result<(), Refusal> {
+    match find(path)? {
+        Some(_) => Ok(()),
+        None => Err(Refusal::NotFound(path.to_owned())),
+    }
 }
 
 /// Finds a file without opening it: to open a device can have effects already.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use nexcage_plugin_types::text::Endpoint;
 use nexcage_plugin_types::{Capability, CapabilityName};
+use nexcage_sys::sockets;
 use serde::Deserialize;
 
 use super::{Done, Question, Refusal};
@@ -15,6 +16,31 @@ use super::{Done, Question, Refusal};
 #[serde(deny_unknown_fields)]
 pub(super) struct At {
     endpoint: Endpoint,
+}
+
+/// `{"family": "ipv4", "protocol": 1}`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    family: Family,
+    protocol: u8,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// Makes a raw socket of the node's network; the runtime needs `CAP_NET_RAW` for it.
+pub(super) fn raw(question: &Question<'_>, asked: &Raw) -> Result<Done, Refusal> {
+    question.check_granted(CapabilityName::NetworkRaw, "network.raw", |_| true)?;
+    let made = sockets::open_raw(matches!(asked.family, Family::Ipv6), asked.protocol);
+    made.map(Done::open).map_err(|source| Refusal::Failed {
+        what: "make a raw socket".into(),
+        source,
+    })
 }
 
 pub(super) fn dial(question: &Question<'_>, asked: &At, deadline: Instant) -> Result<Done, Refusal> {

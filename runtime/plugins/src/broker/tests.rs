@@ -43,6 +43,7 @@ impl Node {
             streams: Streams::Closed,
             commands: None,
             settings: None,
+            containers: None,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         broker.perform(effect.number(), &serde_json::to_vec(body).unwrap(), deadline)
@@ -302,7 +303,7 @@ fn what_is_not_offered_says_so() {
     node.check_refused(
         &["container_create".to_owned()],
         Effect::ContainerCreate,
-        &json!({}),
+        &json!({"id": "web1", "bundle": "/srv/web1"}),
         (2, text),
     );
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use nexcage_plugin_types::Capability;
-use nexcage_plugin_types::message::{LogLevel, LogLine, Metric, MetricKind};
+use nexcage_plugin_types::message::{LogLevel, LogLine, Metric, MetricKind, Span};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,6 +17,10 @@ struct Seen(Vec<String>);
 impl Sink for Seen {
     fn log(&mut self, plugin: &str, line: LogLine) {
         self.0.push(format!("{plugin}: {}", line.message));
+    }
+
+    fn span(&mut self, plugin: &str, span: Span) {
+        self.0.push(format!("{plugin}: {} {}", span.name, span.duration_ns));
     }
 
     fn metric(&mut self, plugin: &str, metric: Metric) {
@@ -37,6 +41,7 @@ fn report(grants: &[Capability]) -> (Vec<String>, Vec<(Kind, String)>, u64) {
         streams: Streams::Closed,
         commands: None,
         settings: None,
+        containers: None,
     };
     let mut seen = Seen::default();
     let mut granted = Granted::new(broker, &mut seen);

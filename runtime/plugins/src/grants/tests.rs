@@ -2,7 +2,7 @@ use nexcage_plugin_types::configuration::{Allowance, Security};
 use nexcage_plugin_types::{Capability, CapabilityName, Manifest};
 use serde_json::{Value, json};
 
-use super::HARMLESS;
+use super::{HARMLESS, NOT_OFFERED};
 
 fn policy(allowed: Option<&[&str]>, whole: &[CapabilityName], denied: &[CapabilityName]) -> Security {
     let within = |text: &&str| Allowance::Within(text.parse().unwrap());
@@ -37,7 +37,8 @@ fn without_a_word_of_the_operator_a_plugin_is_heard_and_no_more() {
     let heard = json!(["logging", "metrics", "tracing"]);
     let expected = [Capability::Logging, Capability::Metrics, Capability::Tracing];
     assert_eq!(grants(&nothing, &heard).unwrap(), expected);
-    for name in CapabilityName::ALL.iter().filter(|name| !HARMLESS.contains(name)) {
+    let is_harmful = |name: &&CapabilityName| !HARMLESS.contains(name) && !NOT_OFFERED.contains(name);
+    for name in CapabilityName::ALL.iter().filter(is_harmful) {
         let capability = name.with(&[]).unwrap();
         check_refused(&nothing, &json!([capability]), name.as_str());
     }
@@ -46,6 +47,15 @@ fn without_a_word_of_the_operator_a_plugin_is_heard_and_no_more() {
         &json!([{"filesystem_read": {"paths": ["/etc"]}}]),
         "filesystem_read",
     );
+}
+
+#[test]
+fn what_is_not_offered_nobody_has() {
+    for name in NOT_OFFERED {
+        let allowed = policy(Some(&[name.as_str()]), &[], &[]);
+        let text = format!("load plugin \"hello\": capability {name} is not offered by this nexcage");
+        assert_eq!(grants(&allowed, &json!([name.with(&[]).unwrap()])), Err(text));
+    }
 }
 
 #[test]
