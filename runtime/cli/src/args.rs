@@ -13,6 +13,7 @@ mod help;
 mod lifecycle;
 mod plugin;
 mod query;
+mod shell;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ mod update;
 
 use std::ffi::OsString;
 
-pub use completion::{CompletionArgs, Shell, Wanted, wanted};
+pub use completion::{Wanted, wanted};
 pub use criu::{CgroupsMode, CheckpointArgs, CriuArgs, PageServer, RestoreArgs};
 use dialect::Limit;
 use entries::{Arity, Entry};
@@ -31,6 +32,7 @@ pub use help::full_command;
 pub use lifecycle::{CreateArgs, DeleteArgs, KillArgs, ProcessFiles, RunArgs, RunSource, RunSourceError};
 pub use plugin::{ConfigAction, ConfigArgs, PluginAction, PluginArgs};
 pub use query::{EventsArgs, FeaturesArgs, Format, IdArgs, ListArgs, PsArgs, SpecArgs};
+pub use shell::{CompletionArgs, Shell};
 pub use signal::Signal;
 pub use update::{Resources, UpdateArgs};
 

@@ -1,5 +1,10 @@
 //! Plugins as an operator has them: packages in a folder, commands beside nexcage's own, all in their sandboxes.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
+#![expect(clippy::print_stderr, reason = "what cannot run here says so")]
 #![expect(clippy::disallowed_methods, reason = "the tests start programs as a client does")]
 
 use std::fs;

@@ -3,13 +3,13 @@
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
 use super::Command;
-use super::completion::CompletionArgs;
 use super::criu::{CheckpointArgs, RestoreArgs};
 use super::dialect::Limit;
 use super::exec::ExecArgs;
 use super::lifecycle::{CreateArgs, DeleteArgs, KillArgs, RunArgs};
 use super::plugin::{ConfigArgs, PluginArgs};
 use super::query::{EventsArgs, FeaturesArgs, IdArgs, ListArgs, PsArgs, SpecArgs};
+use super::shell::CompletionArgs;
 use super::update::UpdateArgs;
 
 /// How many arguments a sub-command takes.
