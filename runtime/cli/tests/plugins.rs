@@ -728,6 +728,7 @@ fn a_plugin_makes_and_ends_containers_by_its_grants() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of effects, each in a line or two")]
 fn programs_devices_and_raw_sockets_come_by_their_grants() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
